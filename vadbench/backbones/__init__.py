@@ -1,0 +1,1 @@
+"""Frozen networks and filter banks that turn a clip into feature maps."""

@@ -1,0 +1,1 @@
+"""Density estimates: fit on arrays, score arrays; they know nothing of videos."""

@@ -1,0 +1,1 @@
+"""Metrics, protocols and intervals: pure functions over arrays."""

@@ -1,0 +1,1 @@
+"""Methods: they fit on features of normal videos and score features of any video."""

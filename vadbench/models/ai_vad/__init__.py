@@ -1,0 +1,1 @@
+"""AI-VAD: regions, flow, attributes and their densities."""

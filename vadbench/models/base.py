@@ -1,0 +1,87 @@
+"""The contracts between features, detectors and everything that reads their scores.
+
+Shape legend: T frames, H W pixels, h w feature grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from vadbench.data.video import Video
+
+Features = dict[str, np.ndarray]
+"""What one extractor output holds for one video: named arrays (memory-mapped when they come from a store)."""
+
+
+class Extractor(Protocol):
+    """Turns a video into features; knows nothing of densities, labels or other videos."""
+
+    def prepare(self, train: Sequence[Video]) -> None:
+        """Be told, once and before anything else, which videos are the training videos. Cheap: a part that needs a pass
+        over them (batch-norm statistics of random weights) makes it when it first extracts."""
+
+    def outputs(self) -> dict[str, dict[str, Any]]:
+        """Output name to its spec: JSON-able, everything that the output depends on but the video itself.
+
+        The spec is the cache key. It holds the weights' digest and numeric precision, never a device, a batch size or a
+        setting of a density. Outputs are separate so that several layers, or regions and flow, are cached apart.
+        """
+
+    def extract(self, video: Video, wanted: Sequence[str], have: Mapping[str, Features]) -> dict[str, Features]:
+        """The ``wanted`` outputs of one video, in one pass over its frames, in frame order.
+
+        ``have`` holds outputs that exist already, for those that build on others.
+        """
+
+
+class ScoreMaps(Protocol):
+    """Per-pixel scores of one video at the resolution at which they were computed."""
+
+    def __len__(self) -> int:
+        """Number of frames T."""
+
+    def __getitem__(self, frame: int) -> np.ndarray:
+        """``float32 (h, w)``: the map of one frame, as computed."""
+
+    def at_size(self, frame: int, size: tuple[int, int]) -> np.ndarray:
+        """``float32 (H, W)``: the map of one frame, upsampled bilinearly (pixel centres, no corner alignment)."""
+
+
+@dataclass(frozen=True)
+class VideoScores:
+    """What a detector says about one video: raw, not normalised, not smoothed.
+
+    Attributes
+    ----------
+    video: id.
+    scores: ``float64 (T,)``, finite, higher is more anomalous.
+    filled: ``bool (T,)``, True where the score was filled in by a policy and not computed for that very frame.
+    maps: per-pixel scores, or None.
+    regions: columns frame, x1, y1, x2, y2, score (more allowed), or None.
+    """
+
+    video: str
+    scores: np.ndarray
+    filled: np.ndarray
+    maps: ScoreMaps | None = None
+    regions: pd.DataFrame | None = None
+
+
+class Detector(Protocol):
+    """A one-class method: fits on features of normal videos, scores features of any video."""
+
+    extractor: Extractor
+
+    def fit(self, features: Mapping[str, Mapping[str, Features]]) -> None:
+        """Learn from the training videos: video id to output name to features. Deterministic for a seed."""
+
+    def score(self, video: Video, features: Mapping[str, Features]) -> VideoScores:
+        """Exactly one finite score for every frame of ``video``; only its id, size and frame count are read."""
+
+    def summary(self) -> dict[str, Any]:
+        """What the fit found that a record should hold (components kept, variance reached), JSON-able."""

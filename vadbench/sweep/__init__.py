@@ -1,0 +1,1 @@
+"""Many runs: what is done, what is left, and which device each takes."""
