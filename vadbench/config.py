@@ -1,0 +1,168 @@
+"""Every key of the configuration, its type and its bounds. Values live in conf/*.yaml, types live here.
+
+This module knows nothing of Hydra: it turns a plain mapping into a checked :class:`RunConfig`, and collects everything
+that is wrong into one message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic.dataclasses import dataclass
+
+from vadbench.errors import ConfigError, nearest
+
+_STRICT = ConfigDict(extra="forbid", validate_default=True)
+
+Positive = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+Triple = tuple[float, float, float]
+
+
+@dataclass(config=_STRICT)
+class FuvasConfig:
+    """FUVAS (conf/model/fuvas.yaml)."""
+
+    name: Literal["fuvas"]
+    layer: str | None  # None: the backbone's default layer
+    pca_level: Annotated[float, Field(gt=0)]  # at most 1: share of variance; above: number of components
+    spatial_pool: bool
+    pooling_kernel_size: Positive
+    target_frame: Literal["first", "mid", "last", "all"]
+    fill: Literal["nearest", "linear", "hold", "minimum"]
+    score_reduction: Literal["sum", "mean", "max"]
+    shots: Positive | None  # number of training clips, drawn with the seed; None: all
+    pre_processor: bool
+    post_processor: bool
+    evaluator: bool
+    visualizer: bool
+
+    @field_validator("pca_level")
+    @classmethod
+    def _whole_above_one(cls, value: float) -> float:
+        if value > 1 and value != int(value):
+            raise ValueError("must be a share of variance in (0, 1] or a whole number of components above 1")
+        return value
+
+
+@dataclass(config=_STRICT)
+class AiVadConfig:
+    """AI-VAD (conf/model/ai_vad.yaml)."""
+
+    name: Literal["ai_vad"]
+
+
+@dataclass(config=_STRICT)
+class BackboneConfig:
+    """A frozen network or filter bank and how clips are cut for it (conf/backbone/*.yaml)."""
+
+    name: str
+    layer: str  # default layer, taken where model.layer is null
+    weights: str | None  # pretrained, random, or a path to a checkpoint; None for filter banks, which have none
+    clip_length: Positive
+    frame_step: Positive
+    clip_stride: Positive
+    size: tuple[Positive, Positive] | None  # (height, width) that frames are resized to; None: as they are
+    mean: Triple | None
+    std: Triple | None
+    precision: Literal["float32", "bfloat16"]
+    options: dict[str, float | int | str | bool]  # settings of a filter bank, such as the grid's cell size
+
+
+@dataclass(config=_STRICT)
+class PcaConfig:
+    """Principal components (conf/density/pca.yaml)."""
+
+    name: Literal["pca"]
+    components: Literal["enough", "one_fewer"]  # one_fewer: what anomalib does, for comparison
+
+
+@dataclass(config=_STRICT)
+class DatasetConfig:
+    """What every data set has (conf/dataset/*.yaml)."""
+
+    name: str
+    root: str | None
+    masks_root: str | None = None
+    on_fault: Literal["error", "skip"] = "error"
+    train_videos: list[str] | None = None  # ids or globs
+    test_videos: list[str] | None = None
+    max_frames: Positive | None = None
+
+
+@dataclass(config=_STRICT)
+class ProtocolConfig:
+    """What is done to raw scores before a metric sees them (conf/protocol/*.yaml)."""
+
+    name: str
+
+
+@dataclass(config=_STRICT)
+class RuntimeConfig:
+    """Where and how fast; nothing here may change a result (conf/runtime/*.yaml)."""
+
+    device: str  # auto, cpu, cuda, cuda:1
+    batch_size: Positive
+    threads: Positive | None
+    progress: Literal["auto", "on", "off"]
+
+
+@dataclass(config=_STRICT)
+class TrackingConfig:
+    """Where runs are mirrored (conf/tracking/*.yaml)."""
+
+    name: Literal["mlflow", "none"]
+    uri: str | None  # None: SQLite under results/tracking
+
+
+@dataclass(config=_STRICT)
+class StoreConfig:
+    """The feature store."""
+
+    path: str | None  # None: results/cache
+    dtype: Literal["float32", "float16"]
+
+
+@dataclass(config=_STRICT)
+class RunConfig:
+    """One run."""
+
+    model: FuvasConfig | AiVadConfig = Field(discriminator="name")
+    dataset: DatasetConfig
+    protocol: ProtocolConfig
+    runtime: RuntimeConfig
+    tracking: TrackingConfig
+    store: StoreConfig
+    seed: Annotated[int, Field(ge=0)]
+    results: str
+    on_existing: Literal["skip", "rerun", "error"]
+    backbone: BackboneConfig | None = None
+    density: PcaConfig | None = None
+
+
+_RUN = TypeAdapter(RunConfig)
+
+
+def check(values: Mapping[str, Any]) -> RunConfig:
+    """The typed configuration of ``values``; ConfigError that lists everything that is wrong with it."""
+    try:
+        return _RUN.validate_python(dict(values))
+    except ValidationError as error:
+        raise ConfigError("\n".join(_describe(e, values) for e in error.errors())) from None
+
+
+def _describe(error: Any, values: Mapping[str, Any]) -> str:
+    """One line for one pydantic error: key, value, what is allowed."""
+    path = [str(p) for p in error["loc"]]
+    key = ".".join(path)
+    if error["type"] == "unexpected_keyword_argument":
+        return f"{key}: no such key. {nearest(path[-1], _keys_beside(path, values))}"
+    return f"{key}={error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
+
+
+def _keys_beside(path: list[str], values: Any) -> list[str]:
+    for part in path[:-1]:
+        values = values.get(part, {}) if isinstance(values, Mapping) else {}
+    return [str(k) for k in values if k != path[-1]] if isinstance(values, Mapping) else []
