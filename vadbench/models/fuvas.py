@@ -1,0 +1,225 @@
+"""FUVAS: features of a frozen 3-D backbone, principal components of normal clips, residual energy as anomaly.
+
+Jiang, Ndiour, Subedar, Tickoo: "FUVAS: Few-shot Unsupervised Video Anomaly Segmentation via Low-Rank Factorization of
+Spatio-Temporal Features", ICASSP 2025. One flattened feature vector a clip; the frame score is the squared norm of what
+the components do not explain, the anomaly map the same energy summed over channels and time.
+
+Shape legend: N clips, C channels, D feature size, K components, t h w feature grid.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from vadbench.backbones.base import Backbone
+from vadbench.config import BackboneConfig
+from vadbench.data.video import Video
+from vadbench.density.pca import Decomposition, decompose
+from vadbench.errors import ConfigError
+from vadbench.models.base import Features, VideoScores
+from vadbench.models.clips import ClipExtractor, ClipPlan, PreProcessor
+from vadbench.models.frame_scores import ClipMaps, clip_weights
+
+log = logging.getLogger(__name__)
+
+LEARNING_TYPE = "one_class"
+
+# Rows of float64 residuals held at once when scoring, in bytes.
+_BLOCK_BYTES = 128 * 2**20
+
+
+class Fuvas:
+    """FUVAS with the documented names and defaults.
+
+    Parameters
+    ----------
+    backbone: name in conf/backbone, a BackboneConfig, or an object that follows ``vadbench.backbones.base.Backbone``
+        (then ``clip`` says how clips are cut for it).
+    layer: any node of the network; None takes the backbone's default.
+    pre_trained: True for the publisher's weights, False for random ones; ``weights`` overrides it with a path.
+    spatial_pool: average-pool the feature map in space; False flattens first and pools over the flat vector, which
+        leaves no map unless the kernel is 1.
+    pooling_kernel_size: 1 pools nothing.
+    pca_level: at most 1 the share of variance to keep, above 1 the number of components.
+    pre_processor: True resizes and normalises by the backbone's recipe, False passes frames as they are, an object of
+        your own is called on each ``uint8 (H, W, 3)`` frame and needs a ``spec()``.
+    post_processor, evaluator, visualizer: read by the runner: True for its own, False for none, or your own object
+        (see ``vadbench.runner``).
+    components: "enough" keeps the fewest components that reach the level, "one_fewer" one less, as anomalib does.
+    clip: which frames make a clip; None takes the backbone's recipe.
+    target_frame: which frame a clip's score belongs to (first, mid, last, all).
+    fill: how other frames get theirs (nearest, linear, hold), see :func:`vadbench.models.frame_scores.clip_weights`.
+    score_reduction: sum (the paper's), mean or max of the map over positions.
+    shots: number of training clips, drawn with ``seed``; None takes all.
+    short_videos: "error" or "pad", for videos shorter than a clip.
+    weights: "pretrained", "random" or a path; None decides by ``pre_trained``.
+    device, batch_size: where and how the backbone runs; they change no result beyond rounding.
+    """
+
+    def __init__(
+        self,
+        backbone: str | BackboneConfig | Backbone = "x3d_s",
+        layer: str | None = "blocks.4",
+        pre_trained: bool = True,
+        spatial_pool: bool = True,
+        pooling_kernel_size: int = 1,
+        pca_level: float = 0.98,
+        pre_processor: bool | Callable[[np.ndarray], np.ndarray] = True,
+        post_processor: Any = True,
+        evaluator: Any = True,
+        visualizer: Any = True,
+        *,
+        components: str = "enough",
+        clip: ClipPlan | None = None,
+        target_frame: str = "mid",
+        fill: str = "linear",
+        score_reduction: str = "sum",
+        shots: int | None = None,
+        short_videos: str = "error",
+        weights: str | None = None,
+        seed: int = 0,
+        device: str = "cpu",
+        batch_size: int = 1,
+    ) -> None:
+        if pca_level <= 0 or (pca_level > 1 and pca_level != int(pca_level)):
+            raise ConfigError(
+                f"pca_level={pca_level}: at most 1 it is a share of variance, above 1 a whole number of components"
+            )
+        self.spatial_pool = spatial_pool
+        self.pooling_kernel_size = pooling_kernel_size
+        self.pca_level = pca_level
+        self.components = components
+        self.target_frame = target_frame
+        self.fill = fill
+        self.score_reduction = score_reduction
+        self.shots = shots
+        self.seed = seed
+        self.post_processor = post_processor
+        self.evaluator = evaluator
+        self.visualizer = visualizer
+        if isinstance(backbone, (str, BackboneConfig)):
+            backbone, recipe = _build(backbone, layer, pre_trained, weights, seed, device)
+            clip = clip or ClipPlan(recipe.clip_length, recipe.frame_step, recipe.clip_stride)
+            default = PreProcessor(recipe.size, recipe.mean, recipe.std)
+        elif clip is None:
+            raise ConfigError("a backbone of your own needs clip=ClipPlan(length, step, stride)")
+        else:
+            default = PreProcessor(None, None, None)
+        if pre_processor is True:
+            pre_processor = default
+        elif pre_processor is False:
+            # Networks still need floats in [0, 1]; filter banks take the bytes.
+            floats = default.mean is not None
+            pre_processor = PreProcessor(None, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)) if floats else PreProcessor(*[None] * 3)
+        self.clip = clip
+        self.layer = backbone.layers[0]
+        self.extractor = ClipExtractor(backbone, clip, pre_processor, batch_size, short_videos)
+        self.decomposition: Decomposition | None = None
+        self.n_components = 0
+        self._n_clips = 0
+
+    def fit(self, features: Mapping[str, Mapping[str, Features]], decomposition: Decomposition | None = None) -> None:
+        """Find the components of the training clips.
+
+        ``features``: video id to layer to ``{"features": (N, C, t, h, w)}``. ``decomposition``: one made earlier of the
+        same clips, at least as deep as ``pca_level`` asks for.
+        """
+        self.decomposition = decomposition or decompose(self.training_rows(features), self.pca_level)
+        self.n_components = self.decomposition.n_components(self.pca_level, self.components)
+        self._n_clips = self.decomposition.n_rows
+        if self.n_components == 0:
+            log.warning("PCA keeps no component: the score is the distance to the mean training clip")
+
+    def training_rows(self, features: Mapping[str, Mapping[str, Features]]) -> list[np.ndarray]:
+        """The matrix that is decomposed, ``(n_i, D)`` for each video: pooled, flattened, ``shots`` of them."""
+        maps = [features[video][self.layer]["features"] for video in sorted(features)]
+        n_clips = sum(len(m) for m in maps)
+        if self.shots is None:
+            return [self._flat(m) for m in maps]
+        if self.shots > n_clips:
+            raise ConfigError(f"model.shots={self.shots}, but there are only {n_clips} training clips")
+        chosen = np.sort(np.random.default_rng(self.seed).choice(n_clips, self.shots, replace=False))
+        ends = np.cumsum([len(m) for m in maps])
+        rows = [m[chosen[(chosen >= end - len(m)) & (chosen < end)] - (end - len(m))] for m, end in zip(maps, ends)]
+        return [self._flat(m) for m in rows if len(m)]
+
+    def score(self, video: Video, features: Mapping[str, Features]) -> VideoScores:
+        """Residual energy of every clip of ``video``, brought to frames."""
+        if self.decomposition is None:
+            raise RuntimeError("fit before you score")
+        arrays = features[self.layer]
+        energy = self._energy_maps(arrays["features"])
+        clip_scores = getattr(np, self.score_reduction)(energy, axis=(1, 2))
+        weights, filled = clip_weights(
+            np.asarray(arrays["starts"]), self.clip, video.n_frames, self.target_frame, self.fill
+        )
+        maps = ClipMaps(energy.astype(np.float32), weights) if self._has_maps else None
+        return VideoScores(video.id, weights @ clip_scores, filled, maps)
+
+    def summary(self) -> dict[str, Any]:
+        """What the fit found."""
+        assert self.decomposition is not None
+        return {
+            "learning_type": LEARNING_TYPE,
+            "training_clips": self._n_clips,
+            "feature_size": int(self.decomposition.mean.size),
+            "components": self.n_components,
+            "variance_share": self.decomposition.variance_share(self.n_components),
+            "target_frame": self.target_frame,
+            "fill": self.fill,
+        }
+
+    @property
+    def _has_maps(self) -> bool:
+        return self.spatial_pool or self.pooling_kernel_size == 1
+
+    def _flat(self, maps: np.ndarray) -> np.ndarray:
+        """``(N, D)`` of ``(N, C, t, h, w)``; a view where nothing is pooled."""
+        return self._pooled(maps).reshape(len(maps), -1)
+
+    def _pooled(self, maps: np.ndarray) -> np.ndarray:
+        k = self.pooling_kernel_size
+        if k == 1:
+            return maps
+        if not self.spatial_pool:
+            flat = maps.reshape(len(maps), -1)
+            usable = flat.shape[1] // k * k
+            return flat[:, :usable].reshape(len(maps), -1, k).mean(axis=2)[:, :, None, None, None]
+        n, c, t, h, w = maps.shape
+        if k > min(h, w):
+            raise ConfigError(
+                f"model.pooling_kernel_size={k} is larger than the {h}x{w} map of layer {self.layer!r}; "
+                f"at most {min(h, w)}"
+            )
+        cropped = maps[..., : h // k * k, : w // k * k]
+        return cropped.reshape(n, c, t, h // k, k, w // k, k).mean(axis=(4, 6))
+
+    def _energy_maps(self, maps: np.ndarray) -> np.ndarray:
+        """Squared residual summed over channels and time: ``float64 (N, h, w)``, in blocks of clips."""
+        assert self.decomposition is not None
+        size = self.decomposition.mean.size
+        step = max(1, _BLOCK_BYTES // (8 * size))
+        energies = []
+        for start in range(0, len(maps), step):
+            block = self._pooled(maps[start : start + step])
+            residual = self.decomposition.residual(block.reshape(len(block), -1), self.n_components)
+            energies.append(np.square(residual).reshape(block.shape).sum(axis=(1, 2)))
+        return np.concatenate(energies)
+
+
+def _build(
+    backbone: str | BackboneConfig, layer: str | None, pre_trained: bool, weights: str | None, seed: int, device: str
+) -> tuple[Backbone, BackboneConfig]:
+    """The backbone and its recipe."""
+    from dataclasses import replace
+
+    from vadbench.backbones import catalog
+
+    recipe = catalog.load_config(backbone) if isinstance(backbone, str) else backbone
+    if recipe.weights is not None and isinstance(backbone, str):
+        recipe = replace(recipe, weights=weights or ("pretrained" if pre_trained else "random"))
+    return catalog.build(recipe, (layer or recipe.layer,), seed, device), recipe
