@@ -33,11 +33,13 @@ class FuvasConfig:
     target_frame: Literal["first", "mid", "last", "all"]
     fill: Literal["nearest", "linear", "hold", "minimum"]
     score_reduction: Literal["sum", "mean", "max"]
+    short_videos: Literal["error", "pad"]
     shots: Positive | None  # number of training clips, drawn with the seed; None: all
     pre_processor: bool
     post_processor: bool
     evaluator: bool
     visualizer: bool
+    heatmap_frames: Annotated[int, Field(ge=0)]  # frames with heat maps drawn for each test video
 
     @field_validator("pca_level")
     @classmethod
@@ -52,6 +54,16 @@ class AiVadConfig:
     """AI-VAD (conf/model/ai_vad.yaml)."""
 
     name: Literal["ai_vad"]
+
+
+@dataclass(config=_STRICT)
+class BaselineConfig:
+    """A method that learns nothing (conf/model/{random,position,frame_difference}.yaml)."""
+
+    name: Literal["random", "position", "frame_difference"]
+    post_processor: bool
+    evaluator: bool
+    visualizer: bool
 
 
 @dataclass(config=_STRICT)
@@ -129,7 +141,7 @@ class StoreConfig:
 class RunConfig:
     """One run."""
 
-    model: FuvasConfig | AiVadConfig = Field(discriminator="name")
+    model: FuvasConfig | AiVadConfig | BaselineConfig = Field(discriminator="name")
     dataset: DatasetConfig
     protocol: ProtocolConfig
     runtime: RuntimeConfig

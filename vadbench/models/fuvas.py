@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from vadbench.backbones.base import Backbone
-from vadbench.config import BackboneConfig
+from vadbench.config import BackboneConfig, FuvasConfig, PcaConfig, RunConfig
 from vadbench.data.video import Video
 from vadbench.density.pca import Decomposition, decompose
 from vadbench.errors import ConfigError
@@ -223,3 +223,31 @@ def _build(
     if recipe.weights is not None and isinstance(backbone, str):
         recipe = replace(recipe, weights=weights or ("pretrained" if pre_trained else "random"))
     return catalog.build(recipe, (layer or recipe.layer,), seed, device), recipe
+
+
+def from_config(config: RunConfig) -> Fuvas:
+    """The detector that ``model=fuvas`` describes."""
+    model = config.model
+    assert isinstance(model, FuvasConfig) and config.backbone is not None
+    if not isinstance(config.density, PcaConfig):
+        raise ConfigError("model=fuvas is principal components: it takes density=pca")
+    return Fuvas(
+        config.backbone,
+        model.layer,
+        spatial_pool=model.spatial_pool,
+        pooling_kernel_size=model.pooling_kernel_size,
+        pca_level=model.pca_level,
+        pre_processor=model.pre_processor,
+        post_processor=model.post_processor,
+        evaluator=model.evaluator,
+        visualizer=model.visualizer,
+        components=config.density.components,
+        target_frame=model.target_frame,
+        fill=model.fill,
+        score_reduction=model.score_reduction,
+        shots=model.shots,
+        short_videos=model.short_videos,
+        seed=config.seed,
+        device=config.runtime.device,
+        batch_size=config.runtime.batch_size,
+    )
