@@ -9,8 +9,9 @@ Shape legend: N rows (clips), D columns (feature size), R rank, K components kep
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import scipy.linalg
@@ -18,7 +19,13 @@ import scipy.linalg
 Rows = Sequence[np.ndarray]
 """The training matrix as a list of ``(n_i, D)`` arrays, one for each video; memory-mapped arrays are read in blocks."""
 
+Remember = Callable[[str, Callable[[], dict[str, np.ndarray]]], dict[str, np.ndarray]]
+"""``remember(name, make)``: what ``make()`` returns, now or at an earlier call under the same name."""
+
 BLOCK_BYTES = 128 * 2**20
+
+# Directions are made this many at a time.
+_CHUNK = 64
 
 # Below this share of the largest variance a direction can't be told from rounding: X Xᵀ squares the condition number.
 _RANK_TOLERANCE = 1e-13
@@ -78,20 +85,6 @@ class Decomposition:
         explained = np.concatenate([np.zeros((len(rows), 1)), explained], axis=1)
         return np.stack([np.maximum(total - explained[:, k], 0.0) for k in counts])
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """The decomposition as named arrays, to be stored."""
-        return {
-            "mean": self.mean,
-            "variances": self.variances,
-            "basis": self.basis,
-            "n_rows": np.array([self.n_rows]),
-        }
-
-    @classmethod
-    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Decomposition:
-        """The inverse of :meth:`arrays`."""
-        return cls(arrays["mean"], arrays["variances"], arrays["basis"], int(arrays["n_rows"][0]))
-
     def _require(self, k: int) -> None:
         if k > len(self.basis):
             raise ValueError(f"{k} components asked for, but only {len(self.basis)} were computed; decompose deeper")
@@ -109,38 +102,73 @@ def count_components(variances: np.ndarray, level: float, rule: str = "enough") 
     return first + 1 if rule == "enough" else first
 
 
-def decompose(rows: Rows, level: float, block_bytes: int = BLOCK_BYTES) -> Decomposition:
-    """Principal components of ``rows``, as many directions as ``level`` asks for (all smaller levels are in them).
+def decompose(
+    rows: Rows, level: float, remember: Remember | None = None, block_bytes: int = BLOCK_BYTES
+) -> Decomposition:
+    """Principal components of ``rows``, at least as many directions as ``level`` asks for.
 
     Parameters
     ----------
     rows: ``(n_i, D)`` arrays of any float type; read in blocks, never copied as a whole.
     level: see :meth:`Decomposition.n_components`.
+    remember: called as ``remember(name, make)``, returns ``make()`` or what it returned earlier for the same rows. The
+        spectrum and every chunk of 64 directions are asked for by themselves, so that all levels share one decomposition
+        and no direction depends, not even in its last bit, on how deep it was asked for.
     block_bytes: bound on the float64 blocks that are held beside the Gram matrix and the basis.
 
     Raises
     ------
     ValueError: fewer than two rows, or rows that are not finite.
     """
-    n, d = sum(len(r) for r in rows), rows[0].shape[1]
+    remember = remember or (lambda name, make: make())
+    n = sum(len(r) for r in rows)
     if n < 2:
         raise ValueError(f"principal components need at least two rows, got {n}")
+    spectrum = remember("spectrum", lambda: _spectrum(rows, block_bytes))
+    mean, values, vectors = spectrum["mean"], spectrum["values"], spectrum["vectors"]
+    k = count_components(values, level)
+    basis = np.empty((0, len(mean)))
+    for start in range(0, k, _CHUNK):
+        chunk = slice(start, min(start + _CHUNK, len(values)))
+        weights = vectors[:, chunk] / np.sqrt(values[chunk])
+        made = remember(f"basis{start}", partial(_directions, rows, mean, weights, values, chunk, basis, block_bytes))
+        basis = np.concatenate([basis, made["basis"]])
+    return Decomposition(mean, values / (n - 1), basis, n)
+
+
+def _spectrum(rows: Rows, block_bytes: int) -> dict[str, np.ndarray]:
+    """Mean ``(D,)``, squared singular values ``(R,)`` descending, and the eigenvectors of the smaller Gram matrix."""
+    n, d = sum(len(r) for r in rows), rows[0].shape[1]
     mean = _mean(rows, block_bytes)
     if not np.isfinite(mean).all():
         raise ValueError("features are not finite")
-    wide = n <= d
-    gram = _row_gram(rows, mean, block_bytes) if wide else _column_gram(rows, mean, block_bytes)
+    gram = _row_gram(rows, mean, block_bytes) if n <= d else _column_gram(rows, mean, block_bytes)
     values, vectors = scipy.linalg.eigh(gram, overwrite_a=True, check_finite=False)
     values, vectors = values[::-1], vectors[:, ::-1]
     # A constant matrix leaves nothing but rounding of its mean; that is no direction.
-    floor = max(values[0] * _RANK_TOLERANCE * max(n, 1), n * float(np.square(mean).max(initial=0.0)) * 1e-30)
-    values = values[values > floor]
-    k = count_components(values, level)
-    kept = vectors[:, :k]
-    basis = _project(rows, mean, kept / np.sqrt(values[:k]), block_bytes) if wide else kept.T.copy()
-    if wide and k and values[k - 1] < values[0] * _WELL_CONDITIONED:
-        basis = np.linalg.qr(basis.T)[0].T
-    return Decomposition(mean, values / (n - 1), np.ascontiguousarray(basis), n)
+    rounding = n * float(np.square(mean).max(initial=0.0)) * 1e-30
+    rank = int(np.sum(values > max(values[0] * _RANK_TOLERANCE * n, rounding)))
+    return {"mean": mean, "values": values[:rank].copy(), "vectors": np.ascontiguousarray(vectors[:, :rank])}
+
+
+def _directions(
+    rows: Rows,
+    mean: np.ndarray,
+    weights: np.ndarray,
+    values: np.ndarray,
+    chunk: slice,
+    before: np.ndarray,
+    block_bytes: int,
+) -> dict[str, np.ndarray]:
+    """One chunk of unit directions in D-space, ``{"basis": (k, D)}``, orthogonal to those ``before`` it."""
+    if len(weights) == len(mean) and sum(len(r) for r in rows) > len(mean):
+        return {"basis": (weights * np.sqrt(values[chunk])).T.copy()}
+    basis = _project(rows, mean, weights, block_bytes)
+    if values[chunk.stop - 1] < values[0] * _WELL_CONDITIONED:
+        for _ in range(2):
+            basis -= (basis @ before.T) @ before
+        basis = np.linalg.qr(basis.T)[0].T.copy()
+    return {"basis": basis}
 
 
 def _mean(rows: Rows, block_bytes: int) -> np.ndarray:

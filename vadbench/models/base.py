@@ -5,7 +5,7 @@ Shape legend: T frames, H W pixels, h w feature grid.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,6 +16,10 @@ from vadbench.data.video import Video
 
 Features = dict[str, np.ndarray]
 """What one extractor output holds for one video: named arrays (memory-mapped when they come from a store)."""
+
+
+Remember = Callable[[str, Callable[[], Features]], Features]
+"""``remember(name, make)``: what ``make()`` returns, now or at an earlier call under the same name."""
 
 
 class Extractor(Protocol):
@@ -77,8 +81,15 @@ class Detector(Protocol):
 
     extractor: Extractor
 
-    def fit(self, features: Mapping[str, Mapping[str, Features]]) -> None:
-        """Learn from the training videos: video id to output name to features. Deterministic for a seed."""
+    def fit(self, features: Mapping[str, Mapping[str, Features]], remember: Remember | None = None) -> None:
+        """Learn from the training videos: video id to output name to features. Deterministic for a seed.
+
+        ``remember(name, make)`` returns what ``make()`` returned at an earlier fit with the same features and the same
+        :meth:`fit_spec`; a costly part goes through it where there is one.
+        """
+
+    def fit_spec(self) -> dict[str, Any]:
+        """JSON-able: what the remembered parts of a fit depend on beside the features of the training videos."""
 
     def score(self, video: Video, features: Mapping[str, Features]) -> VideoScores:
         """Exactly one finite score for every frame of ``video``; only its id, size and frame count are read."""

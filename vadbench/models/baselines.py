@@ -10,7 +10,7 @@ import numpy as np
 
 from vadbench.config import RunConfig
 from vadbench.data.video import Video
-from vadbench.models.base import Extractor, Features, VideoScores
+from vadbench.models.base import Extractor, Features, Remember, VideoScores
 
 
 class NoFeatures:
@@ -67,8 +67,12 @@ class Baseline:
         self.evaluator: Any = True
         self.visualizer: Any = True
 
-    def fit(self, features: Mapping[str, Mapping[str, Features]]) -> None:
+    def fit(self, features: Mapping[str, Mapping[str, Features]], remember: Remember | None = None) -> None:
         """Nothing to learn."""
+
+    def fit_spec(self) -> dict[str, Any]:
+        """Nothing is remembered."""
+        return {}
 
     def score(self, video: Video, features: Mapping[str, Features]) -> VideoScores:
         """One score a frame."""

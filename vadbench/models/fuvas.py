@@ -18,7 +18,7 @@ import numpy as np
 from vadbench.backbones.base import Backbone
 from vadbench.config import BackboneConfig, FuvasConfig, PcaConfig, RunConfig
 from vadbench.data.video import Video
-from vadbench.density.pca import Decomposition, decompose
+from vadbench.density.pca import Decomposition, Remember, decompose
 from vadbench.errors import ConfigError
 from vadbench.models.base import Features, VideoScores
 from vadbench.models.clips import ClipExtractor, ClipPlan, PreProcessor
@@ -120,19 +120,23 @@ class Fuvas:
         self.extractor = ClipExtractor(backbone, clip, pre_processor, batch_size, short_videos)
         self.decomposition: Decomposition | None = None
         self.n_components = 0
-        self._n_clips = 0
 
-    def fit(self, features: Mapping[str, Mapping[str, Features]], decomposition: Decomposition | None = None) -> None:
+    def fit(self, features: Mapping[str, Mapping[str, Features]], remember: Remember | None = None) -> None:
         """Find the components of the training clips.
 
-        ``features``: video id to layer to ``{"features": (N, C, t, h, w)}``. ``decomposition``: one made earlier of the
-        same clips, at least as deep as ``pca_level`` asks for.
+        ``features``: video id to layer to ``{"features": (N, C, t, h, w)}``. ``remember``: where parts of the
+        decomposition are kept between fits that differ in level only, see :func:`vadbench.density.pca.decompose`.
         """
-        self.decomposition = decomposition or decompose(self.training_rows(features), self.pca_level)
+        self.decomposition = decompose(self.training_rows(features), self.pca_level, remember)
         self.n_components = self.decomposition.n_components(self.pca_level, self.components)
-        self._n_clips = self.decomposition.n_rows
         if self.n_components == 0:
             log.warning("PCA keeps no component: the score is the distance to the mean training clip")
+
+    def fit_spec(self) -> dict[str, Any]:
+        """What the decomposition depends on beside the features: not the level, nor anything done to scores."""
+        shots = None if self.shots is None else [self.shots, self.seed]
+        pooling = [self.spatial_pool, self.pooling_kernel_size]
+        return {"fit": "pca/1", "layer": self.layer, "pooling": pooling, "shots": shots}
 
     def training_rows(self, features: Mapping[str, Mapping[str, Features]]) -> list[np.ndarray]:
         """The matrix that is decomposed, ``(n_i, D)`` for each video: pooled, flattened, ``shots`` of them."""
@@ -165,7 +169,7 @@ class Fuvas:
         assert self.decomposition is not None
         return {
             "learning_type": LEARNING_TYPE,
-            "training_clips": self._n_clips,
+            "training_clips": self.decomposition.n_rows,
             "feature_size": int(self.decomposition.mean.size),
             "components": self.n_components,
             "variance_share": self.decomposition.variance_share(self.n_components),
