@@ -1,0 +1,101 @@
+"""Pixel ground truth, a frame at a time: folders of images, .npy stacks, arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from vadbench.data.frames import ImageFolder, list_images
+from vadbench.data.image import decode
+from vadbench.data.source import Policy
+from vadbench.data.video import MaskSource
+from vadbench.errors import DataError
+
+
+class ImageMasks:
+    """One mask image a frame, natural order; True where any channel is above 0."""
+
+    def __init__(self, folder: str | Path, policy: Policy | None = None) -> None:
+        self.folder = Path(folder)
+        self._policy = policy or Policy()
+        self._files = ImageFolder(self.folder, self._policy).files
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __getitem__(self, frame: int) -> np.ndarray:
+        path = self._files[frame]
+        if path is None:
+            raise DataError(f"{self.folder}: the mask of frame {frame} is missing from the numbering.")
+        try:
+            return decode(path.read_bytes(), self._policy.max_pixels).any(axis=2)
+        except DataError as error:
+            raise DataError(f"{path}: mask of frame {frame}: {error}.") from None
+
+
+class StackMasks:
+    """A ``(T, H, W)`` array: a memory-mapped .npy file, or one in memory; True where it is not 0."""
+
+    def __init__(self, stack: str | Path | np.ndarray, name: str = "masks") -> None:
+        self._stack = stack if isinstance(stack, np.ndarray) else load_npy(stack)
+        if self._stack.ndim == 4 and 1 in (self._stack.shape[1], self._stack.shape[3]):
+            axis = 3 if self._stack.shape[3] == 1 else 1
+            self._stack = self._stack.squeeze(axis)
+        if self._stack.ndim != 3:
+            where = name if isinstance(stack, np.ndarray) else stack
+            raise DataError(f"{where}: masks must be (frames, height, width), not {self._stack.shape}.")
+
+    def __len__(self) -> int:
+        return int(self._stack.shape[0])
+
+    def __getitem__(self, frame: int) -> np.ndarray:
+        return np.asarray(self._stack[frame]) != 0
+
+
+class FirstMasks:
+    """Exactly ``count`` masks: those of another source, empty ones of ``size`` beyond its end."""
+
+    def __init__(self, masks: MaskSource, count: int, size: tuple[int, int]) -> None:
+        self._masks, self._count, self._size = masks, count, size
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, frame: int) -> np.ndarray:
+        at = range(self._count)[frame]
+        return self._masks[at] if at < len(self._masks) else np.zeros(self._size, bool)
+
+
+def load_npy(path: str | Path) -> np.ndarray:
+    """A .npy file, memory-mapped; a pickled one is refused, since reading it could run code."""
+    path = Path(path)
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        if "pickle" not in str(error).lower() and "object" not in str(error).lower():
+            raise DataError(f"{path}: not a sound .npy file: {error}.") from None
+        raise DataError(
+            f"{path}: it holds pickled Python objects, and reading those can run code. If you trust it, convert it "
+            f"once: python -c \"import numpy as np; np.save('masks.npy', np.stack(np.load('{path.name}', "
+            f'allow_pickle=True).tolist()))"'
+        ) from None
+    except (OSError, EOFError) as error:
+        raise DataError(f"{path}: it can't be read as .npy: {error}.") from None
+
+
+def any_of(masks: MaskSource) -> np.ndarray:
+    """``bool (T,)``: frames with any anomalous pixel, at the masks' own size."""
+    per_frame = getattr(masks, "any", None)
+    return per_frame() if per_frame else np.fromiter((mask.any() for mask in iterate(masks)), bool, len(masks))
+
+
+def iterate(masks: MaskSource) -> Iterator[np.ndarray]:
+    """Each mask in order."""
+    return (masks[frame] for frame in range(len(masks)))
+
+
+def is_mask_folder(folder: Path) -> bool:
+    """True if ``folder`` holds images."""
+    return folder.is_dir() and bool(list_images(folder)[0])

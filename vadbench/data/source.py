@@ -1,0 +1,195 @@
+"""What every frame source shares: the policy for damaged frames, the bounds on size, the counters, the digest."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from vadbench.errors import DataError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What to do about a damaged frame, and how large a picture or a video may be.
+
+    Attributes
+    ----------
+    on_fault: ``"error"`` raises a DataError naming file and frame; ``"skip"`` repeats the good frame before it (at the
+        start of a video the first good one) and records it, so that frame numbers stay what they are.
+    max_pixels: bound on the pixels of one frame; a larger one is refused before it is decoded.
+    max_video_frames: bound on the frames of one video, by its header or by its packets.
+    """
+
+    on_fault: Literal["error", "skip"] = "error"
+    max_pixels: int = 2**26
+    max_video_frames: int = 500_000
+
+
+class TooLarge(DataError):
+    """A picture or video above the bound; raised whatever the policy, since reading on would not be bounded."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A frame that can't be read: its number from 0 and what is wrong, with the file's name."""
+
+    frame: int
+    message: str
+
+
+class Source(ABC):
+    """Base of the frame sources. Subclasses yield pictures or faults in order; this class applies the policy.
+
+    Attributes
+    ----------
+    decoded: number of frames decoded so far, over all passes; tests read it.
+    faults: frame number to message, filled while frames are read under the policy ``skip``.
+    notes: what was found when the source was opened and a record should say (stray files left out).
+    """
+
+    def __init__(self, name: str, policy: Policy) -> None:
+        self.name = name
+        self.policy = policy
+        self.decoded = 0
+        self.faults: dict[int, str] = {}
+        self.notes: list[str] = []
+        self._digest: str | None = None
+
+    @property
+    @abstractmethod
+    def n_frames(self) -> int:
+        """Number of frames T that :meth:`frames` yields."""
+
+    @property
+    @abstractmethod
+    def size(self) -> tuple[int, int]:
+        """(H, W) of every frame in pixels."""
+
+    @property
+    @abstractmethod
+    def decoder(self) -> str:
+        """Name and version of what turns the bytes into pixels."""
+
+    @abstractmethod
+    def _pictures(self) -> Iterator[np.ndarray | Fault]:
+        """A picture ``uint8 (H, W, 3)`` RGB or a fault for each frame, in order."""
+
+    @abstractmethod
+    def _bytes(self) -> Iterator[bytes]:
+        """The bytes that the frames are decoded from, in blocks that depend on nothing but those bytes."""
+
+    def digest(self) -> str:
+        """Hex SHA-256 of the bytes that the frames are decoded from (names excluded, order included)."""
+        if self._digest is None:
+            self._digest = sha256(self._bytes())
+        return self._digest
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """Each frame once, in order, ``uint8 (H, W, 3)`` RGB; DataError naming file and frame where one is damaged."""
+        previous: np.ndarray | None = None
+        waiting = 0
+        for picture in self._pictures():
+            if isinstance(picture, Fault):
+                self._note(picture)
+                if previous is None:
+                    waiting += 1
+                else:
+                    yield previous.copy()
+                continue
+            self.decoded += 1
+            previous = picture
+            for _ in range(waiting):
+                yield picture.copy()
+            waiting = 0
+            yield picture
+        if waiting:
+            raise DataError(
+                f"{self.name}: none of its {waiting} frames can be read: {next(iter(self.faults.values()))}"
+            )
+
+    def _note(self, fault: Fault) -> None:
+        if self.policy.on_fault == "error":
+            raise DataError(
+                f"{fault.message}. Mend the file, or set dataset.on_fault=skip to repeat the good frame before it."
+            )
+        if fault.frame not in self.faults:
+            self.faults[fault.frame] = fault.message
+            log.warning("%s; the nearest good frame stands in for it", fault.message)
+
+
+class ArrayFrames(Source):
+    """Frames held in memory (or memory-mapped): ``uint8 (T, H, W, 3)`` RGB or ``(T, H, W)`` grey."""
+
+    def __init__(self, array: np.ndarray, name: str = "array", policy: Policy | None = None) -> None:
+        super().__init__(name, policy or Policy())
+        if array.dtype != np.uint8 or array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[3] != 3):
+            raise DataError(f"{name}: frames must be uint8 (T, H, W, 3) or (T, H, W), not {array.dtype} {array.shape}.")
+        self._array = array
+
+    @property
+    def n_frames(self) -> int:
+        return int(self._array.shape[0])
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return int(self._array.shape[1]), int(self._array.shape[2])
+
+    @property
+    def decoder(self) -> str:
+        return "array-1"
+
+    def _pictures(self) -> Iterator[np.ndarray | Fault]:
+        for frame in self._array:
+            yield np.repeat(frame[:, :, None], 3, axis=2) if frame.ndim == 2 else np.array(frame)
+
+    def _bytes(self) -> Iterator[bytes]:
+        yield repr(self._array.shape).encode()
+        for frame in self._array:
+            yield np.ascontiguousarray(frame).tobytes()
+
+
+class FirstFrames(Source):
+    """The first ``count`` frames of another source (``dataset.max_frames``)."""
+
+    def __init__(self, source: Source, count: int) -> None:
+        super().__init__(source.name, source.policy)
+        self._source = source
+        self._count = count
+        self.notes = source.notes
+        self.faults = source.faults
+
+    @property
+    def n_frames(self) -> int:
+        return min(self._count, self._source.n_frames)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self._source.size
+
+    @property
+    def decoder(self) -> str:
+        return self._source.decoder
+
+    def _pictures(self) -> Iterator[np.ndarray | Fault]:
+        pictures = self._source._pictures()
+        for _, picture in zip(range(self.n_frames), pictures, strict=False):
+            yield picture
+
+    def _bytes(self) -> Iterator[bytes]:
+        yield f"first {self.n_frames} of {self._source.digest()}".encode()
+
+
+def sha256(blocks: Iterable[bytes]) -> str:
+    """Hex SHA-256 of the concatenated ``blocks``."""
+    total = hashlib.sha256()
+    for block in blocks:
+        total.update(block)
+    return total.hexdigest()
