@@ -133,8 +133,10 @@ class TrackingConfig:
 class StoreConfig:
     """The feature store."""
 
-    path: str | None  # None: results/cache
+    path: str | None  # folder or fsspec URL; None: results/cache
     dtype: Literal["float32", "float16"]
+    max_gb: Annotated[float, Field(gt=0)] | None = None  # bound of its size, unused for longest goes first; None: none
+    local: str | None = None  # local copy of a URL; None: in the user's cache folder
 
 
 @dataclass(config=_STRICT)

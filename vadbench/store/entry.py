@@ -1,0 +1,190 @@
+"""One entry of the store on disk: arrays first, manifest last, each under a temporary name until it is whole.
+
+<root>/<first two of key>/<key>.safetensors    the arrays
+<root>/<first two of key>/<key>.json           the manifest: exists only if the arrays are complete
+<root>/locks/<key>.lock                        held by the process that makes the entry
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import numpy as np
+
+from vadbench.store import arrays as array_file
+
+log = logging.getLogger(__name__)
+
+_HOST = socket.gethostname()
+_verified: dict[Path, tuple[int, int]] = {}  # data file to (size, mtime): its digest was checked by this process
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The place of one key under a root."""
+
+    root: Path
+    key: str
+
+    @property
+    def data(self) -> Path:
+        """The safetensors file."""
+        return self.root / self.key[:2] / f"{self.key}.safetensors"
+
+    @property
+    def manifest(self) -> Path:
+        """The manifest; its existence means that the entry is complete."""
+        return self.root / self.key[:2] / f"{self.key}.json"
+
+    @property
+    def lock(self) -> Path:
+        """The lock file."""
+        return self.root / "locks" / f"{self.key}.lock"
+
+    def complete(self) -> bool:
+        """True if the manifest exists. Cheap; says nothing of damage done later."""
+        return self.manifest.is_file()
+
+    def note(self) -> dict[str, Any] | None:
+        """The manifest, or None if there is none that can be read."""
+        try:
+            note = json.loads(self.manifest.read_text())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (ValueError, UnicodeDecodeError):
+            return None
+        return note if isinstance(note, dict) and "sha256" in note and "bytes" in note else None
+
+    def open(self) -> dict[str, np.ndarray] | None:
+        """The arrays, memory-mapped and read-only; None if the entry is absent or damaged (damage is logged)."""
+        if not self.complete():
+            return None
+        fault = self.fault()
+        if fault is None:
+            try:
+                content = array_file.read(self.data)
+            except FileNotFoundError:  # pruned by another process since the check
+                return None
+            except ValueError as error:
+                fault = str(error)
+            else:
+                self._mark_used()
+                return content
+        if self.complete():  # pruned meanwhile is no damage
+            log.warning("Store entry %s is damaged (%s); it is made again.", self.data, fault)
+        return None
+
+    def fault(self, *, fresh: bool = False) -> str | None:
+        """What is wrong with the entry, or None. The digest is read once a process, or always if ``fresh``."""
+        note = self.note()
+        if note is None:
+            return "its manifest can't be read"
+        try:
+            stat = self.data.stat()
+        except FileNotFoundError:
+            return "its data file is missing"
+        if stat.st_size != note["bytes"]:
+            return f"it has {stat.st_size} bytes, not {note['bytes']}"
+        mark = (stat.st_size, stat.st_mtime_ns)
+        if fresh or _verified.get(self.data) != mark:
+            if array_file.file_digest(self.data) != note["sha256"]:
+                return "its digest differs from its manifest"
+            _verified[self.data] = mark
+        return None
+
+    def write(self, content: Mapping[str, np.ndarray], note: Mapping[str, Any]) -> int:
+        """Write arrays, then manifest; returns the bytes of the arrays. OSError leaves nothing behind."""
+        self.manifest.parent.mkdir(parents=True, exist_ok=True)
+        # A manifest that outlives the arrays it describes would lie while they are being replaced.
+        self.manifest.unlink(missing_ok=True)
+        sha, size = _atomically(self.data, lambda file: array_file.write(file, content))
+        stat = self.data.stat()
+        _verified[self.data] = (stat.st_size, stat.st_mtime_ns)
+        full = {
+            **note,
+            "key": self.key,
+            "sha256": sha,
+            "bytes": size,
+            "arrays": {name: {"shape": list(a.shape), "dtype": a.dtype.name} for name, a in content.items()},
+            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "host": _HOST,
+        }
+        text = json.dumps(full, indent=1, sort_keys=True).encode()
+        _atomically(self.manifest, lambda file: file.write(text))
+        return size
+
+    def remove(self) -> None:
+        """Delete the entry, manifest first, so that no moment shows a complete entry without its arrays."""
+        self.manifest.unlink(missing_ok=True)
+        self.data.unlink(missing_ok=True)
+
+    def sweep_leftovers(self) -> None:
+        """Delete what killed writers of this machine left of this entry. Only for whoever holds its lock: nobody else
+        on this machine can then be writing it."""
+        for path in self.manifest.parent.glob(f"{self.key}.*.{_safe_host()}.*.tmp"):
+            path.unlink(missing_ok=True)
+
+    def _mark_used(self) -> None:
+        try:
+            os.utime(self.manifest)
+        except OSError:
+            log.debug("Can't mark %s as used (a read-only store?)", self.manifest)
+
+
+def entries(root: Path) -> Iterator[Entry]:
+    """Every complete entry under ``root``, in no order."""
+    for manifest in root.glob("[0-9a-f][0-9a-f]/*.json"):
+        yield Entry(root, manifest.stem)
+
+
+def leftovers(root: Path) -> Iterator[Path]:
+    """Temporary files whose writer is dead."""
+    for path in root.glob("[0-9a-f][0-9a-f]/*.tmp"):
+        if left_behind(path):
+            yield path
+
+
+def left_behind(temporary: Path) -> bool:
+    """True if a temporary file's writer is known to be dead: its process on this machine is gone."""
+    host, pid = temporary.name.split(".")[-4:-2] if temporary.name.count(".") >= 4 else ("", "")
+    if host != _safe_host() or not pid.isdigit():
+        return False  # another machine's: it may still be writing
+    if int(pid) == os.getpid():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def _safe_host() -> str:
+    return "".join(c if c.isalnum() or c == "-" else "-" for c in _HOST)
+
+
+def _atomically(path: Path, fill: Callable[[IO[bytes]], T]) -> T:
+    """Fill a file under a name that no other writer has, force it to disk, then give it its name."""
+    temporary = path.with_name(f"{path.name}.{_safe_host()}.{os.getpid()}.{secrets.token_hex(6)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            result = fill(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return result
