@@ -1,24 +1,19 @@
-"""What a run leaves on disk: its key, its state, its files; the folder is the truth and run.json is written last."""
+"""What a run's record says: its key, its scores, its data, its weights, its coverage."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import platform
-import resource
-import socket
-import subprocess
-import sys
-from collections.abc import Mapping
-from datetime import datetime, timezone
-from importlib import metadata
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vadbench.errors import StoreError
+import numpy as np
+import pandas as pd
 
-SCHEMA_VERSION = 1
+from vadbench.config import RunConfig
+from vadbench.data.video import Dataset, Video
+from vadbench.models.base import Detector, VideoScores
+from vadbench.run_folder import SCHEMA_VERSION
 
 # Keys that can't change a result: where data, caches and results lie, what runs it, what is drawn and where it is
 # mirrored. `backbone` is left out because the extractor's spec says the same and more (the digest of the weights).
@@ -38,7 +33,6 @@ _NOT_IN_KEY = {
     "sweep",
     "tracking",
 }
-_PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas", "av", "opencv-python-headless")
 
 
 def fingerprint(config: Mapping[str, Any], specs: Mapping[str, Any], dataset_digest: str, label_digest: str) -> str:
@@ -67,139 +61,77 @@ def _trimmed(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     }
 
 
-class RunFolder:
-    """``results/runs/<dataset>/<model>/<fingerprint>/``."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    @property
-    def complete(self) -> bool:
-        """True once run.json exists, which is written after everything else."""
-        return (self.path / "run.json").is_file()
-
-    @property
-    def state(self) -> str:
-        """complete, failed, interrupted, running, or absent."""
-        if self.complete:
-            return "complete"
-        try:
-            state = json.loads((self.path / "state.json").read_text())
-        except (OSError, ValueError):
-            return "absent"
-        if state["state"] == "running" and not _alive(state):
-            return "interrupted"
-        return str(state["state"])
-
-    def read(self) -> dict[str, Any]:
-        """The record of a complete run."""
-        record = json.loads((self.path / "run.json").read_text())
-        assert isinstance(record, dict)
-        return record
-
-    def begin(self, config_yaml: str, overrides: list[str]) -> None:
-        """Make the folder, mark it as running, write what is known before the work."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            (self.path / "run.json").unlink(missing_ok=True)
-            self._mark("running")
-            write_atomically(self.path / "config.yaml", config_yaml)
-            write_atomically(self.path / "overrides.txt", "".join(f"{word}\n" for word in overrides))
-            write_atomically(self.path / "environment.json", json.dumps(environment(), indent=1))
-        except OSError as error:
-            raise StoreError(
-                f"the run folder {self.path} can't be written ({error.strerror or error}). Choose another place with "
-                "results=FOLDER, or make room; finished runs and cached features are kept."
-            ) from error
-
-    def end(self, state: str, reason: str = "") -> None:
-        """Mark a run that did not finish: failed or interrupted, with the reason."""
-        self._mark(state, reason)
-
-    def finish(self, record: dict[str, Any]) -> None:
-        """Write run.json, the last file of a complete run."""
-        record = {"schema_version": SCHEMA_VERSION, "status": "complete", **record}
-        write_atomically(self.path / "run.json", json.dumps(record, indent=1, default=_plain))
-        (self.path / "state.json").unlink(missing_ok=True)
-
-    def _mark(self, state: str, reason: str = "") -> None:
-        mark = {"state": state, "host": socket.gethostname(), "pid": os.getpid(), "since": now(), "reason": reason}
-        write_atomically(self.path / "state.json", json.dumps(mark))
+def score_table(videos: Sequence[Video], scores: Sequence[VideoScores]) -> pd.DataFrame:
+    """One row a frame: video, frame, score (raw), label (missing where unknown), filled."""
+    parts = []
+    for video, result in zip(videos, scores, strict=True):
+        labels = pd.array([pd.NA] * video.n_frames if video.labels is None else video.labels, dtype="boolean")
+        frames = np.arange(video.n_frames)
+        columns = {"video": video.id, "frame": frames, "score": result.scores, "label": labels, "filled": result.filled}
+        parts.append(pd.DataFrame(columns))
+    return pd.concat(parts, ignore_index=True)
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write to a name of our own beside ``path``, then rename: a reader sees the old file or the whole new one."""
-    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}")
-    try:
-        temporary.write_text(text)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _alive(state: Mapping[str, Any]) -> bool:
-    """Whether the process that wrote ``state`` still runs; on another host nobody can tell, so it counts as alive."""
-    if state["host"] != socket.gethostname():
-        return True
-    try:
-        os.kill(int(state["pid"]), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _plain(value: Any) -> Any:
-    """NumPy scalars and arrays as JSON."""
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    return str(value)
-
-
-def now() -> str:
-    """The time in UTC, to the second."""
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
-
-
-def peak_memory_mb() -> float:
-    """Peak resident memory of this process so far, in MB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1e6 if sys.platform == "darwin" else 1e3)
-
-
-def environment() -> dict[str, Any]:
-    """The machine, the packages and the source that ran."""
-    versions = {}
-    for package in ("vadbench", *_PACKAGES):
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            versions[package] = None
+def describe_dataset(dataset: Dataset, digest: str, labels: str) -> dict[str, Any]:
+    """What was loaded, exactly, and what of the official split is missing."""
+    anomalous = [int(video.labels.sum()) for video in dataset.test if video.labels is not None]
     return {
-        "host": socket.gethostname(),
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-        "cpus": os.cpu_count(),
-        "packages": versions,
-        **source_version(),
+        "name": dataset.name,
+        "digest": digest,
+        "label_digest": labels,
+        "label_source": dataset.label_source,
+        "tree": dataset.tree,
+        "train_videos": len(dataset.train),
+        "test_videos": len(dataset.test),
+        "train_frames": sum(video.n_frames for video in dataset.train),
+        "test_frames": sum(video.n_frames for video in dataset.test),
+        "anomalous_frames": sum(anomalous) if len(anomalous) == len(dataset.test) else None,
+        "expected": dict(dataset.expected),
+        "partial": dataset.partial,
+        "comparable": dataset.comparable,
     }
 
 
-def source_version() -> dict[str, Any]:
-    """Git commit of the source and whether it was changed since; None where the source is no checkout."""
-    here = Path(__file__).resolve().parent
-    try:
-        sha = _git(here, "rev-parse", "HEAD").strip()
-        top = Path(_git(here, "rev-parse", "--show-toplevel").strip())
-        if here.parent != top:  # installed somewhere inside an unrelated checkout
-            return {"git_sha": None, "git_dirty": None}
-        return {"git_sha": sha, "git_dirty": bool(_git(here, "status", "--porcelain", "--untracked-files=no").strip())}
-    except (OSError, subprocess.SubprocessError):
-        return {"git_sha": None, "git_dirty": None}
+def names(config: RunConfig, detector: Detector) -> dict[str, Any]:
+    """The choices that a table shows."""
+    return {
+        "model": config.model.name,
+        "backbone": config.backbone.name if config.backbone else None,
+        "layer": getattr(detector, "layer", None),
+        "density": config.density.name if config.density else None,
+        "dataset": config.dataset.name,
+        "protocol": config.protocol.name,
+    }
 
 
-def _git(folder: Path, *words: str) -> str:
-    return subprocess.run(
-        ["git", "-C", str(folder), *words], check=True, capture_output=True, text=True, timeout=10
-    ).stdout
+def weights(detector: Detector) -> list[dict[str, Any]]:
+    """Every set of weights that the features came from: part, name ("pretrained", "random", a path) and digest."""
+    found = getattr(detector.extractor, "weights", list)
+    return list(found())
+
+
+def coverage(scores: Sequence[VideoScores]) -> dict[str, Any]:
+    """How many frames were scored themselves and how many were filled in."""
+    frames = sum(len(result.scores) for result in scores)
+    filled = sum(int(result.filled.sum()) for result in scores)
+    return {"frames": frames, "filled": filled, "share": (frames - filled) / frames if frames else None}
+
+
+def caveats(record: Mapping[str, Any]) -> list[str]:
+    """What a reader must know before he compares the numbers of this run."""
+    said = []
+    data = record["dataset"]
+    if data["partial"]:
+        of = data["expected"]
+        said.append(
+            f"PARTIAL DATA: {data['train_videos']} of {of.get('train_videos')} training and {data['test_videos']} of "
+            f"{of.get('test_videos')} test videos; not comparable with published numbers"
+        )
+    elif data["expected"] and not data["comparable"]:
+        said.append("a subset of the official split was chosen; not comparable with published numbers")
+    for part in record["weights"]:
+        if part["name"] == "random":
+            said.append(f"RANDOM WEIGHTS ({part['part']}): this is not a number of the published method")
+    if record["names"]["model"] == "fuvas" and record["names"]["backbone"] in ("flow_grid", "gradient3d"):
+        said.append(f"FUVAS on {record['names']['backbone']} features, not on a pretrained network")
+    return said

@@ -1,0 +1,47 @@
+# Everything a newcomer needs. Each target sets up what it needs; `make help` explains them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Without bytecode every start recompiles torch.
+unexport PYTHONDONTWRITEBYTECODE
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --quiet --compile-bytecode -p $(BIN)/python -c constraints.txt -e '.[dev]'
+	touch $@
+
+.PHONY: install
+install: $(VENV)/installed ## make .venv with vadbench and everything to develop it
+
+.PHONY: demo
+demo: install ## run FUVAS on the embedded synthetic data set: no download, about a minute
+	$(BIN)/python -m vadbench experiment=quickstart
+
+.PHONY: test
+test: install lint ## lint, types and the default tests
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+.PHONY: test-all
+test-all: install lint ## all tests, the long ones too
+	$(BIN)/python -m pytest
+
+.PHONY: lint
+lint: install ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.PHONY: ui
+ui: install ## open MLflow on the runs in results/tracking (http://127.0.0.1:5000)
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --workers 1 --backend-store-uri sqlite:///results/tracking/mlflow.db
+
+.PHONY: clean
+clean: ## remove .venv and caches; results stay
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

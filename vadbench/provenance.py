@@ -1,0 +1,64 @@
+"""The machine, the packages and the source that a run ran on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import socket
+import subprocess
+import sys
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas", "av", "opencv-python-headless")
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def peak_memory_mb() -> float:
+    """Peak resident memory of this process so far, in MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)
+
+
+def environment() -> dict[str, Any]:
+    """The machine, the packages and the source that ran."""
+    versions = {}
+    for package in ("vadbench", *_PACKAGES):
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = None
+    return {
+        "host": socket.gethostname(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "cpus": os.cpu_count(),
+        "packages": versions,
+        **source_version(),
+    }
+
+
+def source_version() -> dict[str, Any]:
+    """Git commit of the source and whether it was changed since; None where the source is no checkout."""
+    here = Path(__file__).resolve().parent
+    try:
+        sha = _git(here, "rev-parse", "HEAD").strip()
+        top = Path(_git(here, "rev-parse", "--show-toplevel").strip())
+        if here.parent != top:  # installed somewhere inside an unrelated checkout
+            return {"git_sha": None, "git_dirty": None}
+        return {"git_sha": sha, "git_dirty": bool(_git(here, "status", "--porcelain", "--untracked-files=no").strip())}
+    except (OSError, subprocess.SubprocessError):
+        return {"git_sha": None, "git_dirty": None}
+
+
+def _git(folder: Path, *words: str) -> str:
+    return subprocess.run(
+        ["git", "-C", str(folder), *words], check=True, capture_output=True, text=True, timeout=10
+    ).stdout

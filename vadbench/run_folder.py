@@ -1,0 +1,105 @@
+"""The folder of one run: its state, its files, and run.json, which is written last and so means "complete"."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vadbench.errors import StoreError
+from vadbench.provenance import environment, now
+
+SCHEMA_VERSION = 1
+
+
+class RunFolder:
+    """``results/runs/<dataset>/<model>/<fingerprint>/``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def complete(self) -> bool:
+        """True once run.json exists, which is written after everything else."""
+        return (self.path / "run.json").is_file()
+
+    @property
+    def state(self) -> str:
+        """complete, failed, interrupted, running, or absent."""
+        if self.complete:
+            return "complete"
+        try:
+            state = json.loads((self.path / "state.json").read_text())
+        except (OSError, ValueError):
+            return "absent"
+        if state["state"] == "running" and not _alive(state):
+            return "interrupted"
+        return str(state["state"])
+
+    def read(self) -> dict[str, Any]:
+        """The record of a complete run."""
+        record = json.loads((self.path / "run.json").read_text())
+        assert isinstance(record, dict)
+        return record
+
+    def begin(self, config_yaml: str, overrides: list[str]) -> None:
+        """Make the folder, mark it as running, write what is known before the work."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            (self.path / "run.json").unlink(missing_ok=True)
+            self._mark("running")
+            write_atomically(self.path / "config.yaml", config_yaml)
+            write_atomically(self.path / "overrides.txt", "".join(f"{word}\n" for word in overrides))
+            write_atomically(self.path / "environment.json", json.dumps(environment(), indent=1))
+        except OSError as error:
+            raise StoreError(
+                f"the run folder {self.path} can't be written ({error.strerror or error}). Choose another place with "
+                "results=FOLDER, or make room; finished runs and cached features are kept."
+            ) from error
+
+    def end(self, state: str, reason: str = "") -> None:
+        """Mark a run that did not finish: failed or interrupted, with the reason."""
+        self._mark(state, reason)
+
+    def finish(self, record: dict[str, Any]) -> None:
+        """Write run.json, the last file of a complete run."""
+        record = {"schema_version": SCHEMA_VERSION, "status": "complete", **record}
+        write_atomically(self.path / "run.json", json.dumps(record, indent=1, default=_plain))
+        (self.path / "state.json").unlink(missing_ok=True)
+
+    def _mark(self, state: str, reason: str = "") -> None:
+        mark = {"state": state, "host": socket.gethostname(), "pid": os.getpid(), "since": now(), "reason": reason}
+        write_atomically(self.path / "state.json", json.dumps(mark))
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write to a name of our own beside ``path``, then rename: a reader sees the old file or the whole new one."""
+    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}")
+    try:
+        temporary.write_text(text)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _alive(state: Mapping[str, Any]) -> bool:
+    """Whether the process that wrote ``state`` still runs; on another host nobody can tell, so it counts as alive."""
+    if state["host"] != socket.gethostname():
+        return True
+    try:
+        os.kill(int(state["pid"]), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _plain(value: Any) -> Any:
+    """NumPy scalars and arrays as JSON."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return str(value)
