@@ -13,7 +13,7 @@ SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
 
 
 def header_size(data: bytes) -> tuple[int, int]:
-    """(H, W) of an encoded BMP, JPEG, PNG or TIFF, read without decoding it; DataError if it is none or is cut short."""
+    """(H, W) of an encoded BMP, JPEG, PNG or TIFF, without decoding it; DataError if it is none or is cut short."""
     try:
         if data[:8] == b"\x89PNG\r\n\x1a\n":
             return _png(data)

@@ -30,7 +30,7 @@ class ImageMasks:
         if path is None:
             raise DataError(f"{self.folder}: the mask of frame {frame} is missing from the numbering.")
         try:
-            return decode(path.read_bytes(), self._policy.max_pixels).any(axis=2)
+            return np.asarray(decode(path.read_bytes(), self._policy.max_pixels).any(axis=2))
         except DataError as error:
             raise DataError(f"{path}: mask of frame {frame}: {error}.") from None
 

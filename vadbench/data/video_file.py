@@ -18,7 +18,7 @@ SUFFIXES = (".avi", ".mp4", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".webm", ".
 
 # Each packet of these holds exactly one picture, so counting packets counts frames without decoding any.
 _ONE_TO_ONE = {"mpeg4", "mjpeg", "h264", "hevc", "ffv1", "rawvideo", "png", "huffyuv", "ffvhuff", "utvideo"}
-# A smaller packet may be a placeholder that shows no picture (an uncoded MPEG-4 VOP); such a file is counted by decoding.
+# A smaller packet may be a placeholder without a picture (an uncoded MPEG-4 VOP): such a file is counted by decoding.
 _SMALLEST_PICTURE = 32
 _BLOCK = 1 << 20
 
@@ -56,7 +56,7 @@ class VideoFile(Source):
 
     @property
     def n_frames(self) -> int:
-        """Exact number of frames: by packets where a packet is a picture, by decoding elsewhere; never by the header."""
+        """Exact number of frames: by packets where each is a picture, by decoding elsewhere, never by the header."""
         if self._count is None:
             scan = self._scan()
             self._count = scan.packets if scan.one_to_one else sum(1 for _ in self._converted(None))
@@ -179,10 +179,7 @@ class VideoFile(Source):
             stream.codec_context.options = {"max_pixels": str(self.policy.max_pixels)}
             try:
                 for packet in container.demux(stream):
-                    try:
-                        yield from packet.decode()
-                    except av.error.FFmpegError as error:
-                        yield f"a packet does not decode: {_reason(error)}"
+                    yield from _decode(packet)
             except av.error.FFmpegError:
                 return  # the scan met the same and has said so
 
@@ -218,15 +215,21 @@ def _video_stream(container: Any, path: Path) -> Any:
 
 def _first_picture(container: Any, stream: Any) -> Iterator[Any]:
     """The first picture that decodes, or nothing."""
-    import av
-
     for packet in container.demux(stream):
-        try:
-            for frame in packet.decode():
+        for frame in _decode(packet):
+            if not isinstance(frame, str):
                 yield frame
                 return
-        except av.error.FFmpegError:
-            continue
+
+
+def _decode(packet: Any) -> list[Any]:
+    """The pictures that come out when a packet goes in, or a text that says why it can't be decoded."""
+    import av
+
+    try:
+        return list(packet.decode())
+    except av.error.FFmpegError as error:
+        return [f"a packet does not decode: {_reason(error)}"]
 
 
 def _turns(rotation: float) -> int:
