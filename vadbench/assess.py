@@ -25,7 +25,9 @@ class UpsampledMaps:
         return self.maps.at_size(frame, self.size)
 
 
-def labelled(videos: Sequence[Video], scores: Sequence[VideoScores]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+def labelled(
+    videos: Sequence[Video], scores: Sequence[VideoScores]
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Scores and labels by video id, of the videos whose labels are known."""
     pairs = [(video, result) for video, result in zip(videos, scores, strict=True) if video.labels is not None]
     return (
@@ -34,7 +36,9 @@ def labelled(videos: Sequence[Video], scores: Sequence[VideoScores]) -> tuple[di
     )
 
 
-def with_masks(videos: Sequence[Video], scores: Sequence[VideoScores]) -> tuple[dict[str, UpsampledMaps], dict[str, object]]:
+def with_masks(
+    videos: Sequence[Video], scores: Sequence[VideoScores]
+) -> tuple[dict[str, UpsampledMaps], dict[str, object]]:
     """Maps and masks by video id, of the videos that have both; maps are brought to the size of the masks."""
     maps: dict[str, UpsampledMaps] = {}
     masks: dict[str, object] = {}

@@ -54,7 +54,8 @@ def _rewrite(message: str, overrides: Sequence[str]) -> str:
     """Hydra's message in the words of this program."""
     if found := re.search(r"Could not find '([\w/]+)/([^'/]+)'", message):
         group, name = found.groups()
-        return f"{group}={name}: there is no such {group}. {nearest(name, options(group))} They are files in {CONF / group}."
+        where = f"They are files in {CONF / group}."
+        return f"{group}={name}: there is no such {group}. {nearest(name, options(group))} {where}"
     if found := re.search(r"You must specify '(\w+)'", message):
         group = found.group(1)
         return f"{group}: choose one. {nearest('', options(group))} For example: {group}={options(group)[0]}"

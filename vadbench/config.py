@@ -143,7 +143,7 @@ class StoreConfig:
 class RunConfig:
     """One run."""
 
-    model: FuvasConfig | AiVadConfig | BaselineConfig = Field(discriminator="name")
+    model: Annotated[FuvasConfig | AiVadConfig | BaselineConfig, Field(discriminator="name")]
     dataset: DatasetConfig
     protocol: ProtocolConfig
     runtime: RuntimeConfig

@@ -29,12 +29,8 @@ def peak_memory_mb() -> float:
 
 def environment() -> dict[str, Any]:
     """The machine, the packages and the source that ran."""
-    versions = {}
-    for package in ("vadbench", *_PACKAGES):
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            versions[package] = None
+    installed = {d.metadata["Name"]: d.version for d in metadata.distributions()}
+    versions = {package: installed.get(package) for package in ("vadbench", *_PACKAGES)}
     return {
         "host": socket.gethostname(),
         "platform": platform.platform(),

@@ -129,9 +129,11 @@ def caveats(record: Mapping[str, Any]) -> list[str]:
         )
     elif data["expected"] and not data["comparable"]:
         said.append("a subset of the official split was chosen; not comparable with published numbers")
-    for part in record["weights"]:
-        if part["name"] == "random":
-            said.append(f"RANDOM WEIGHTS ({part['part']}): this is not a number of the published method")
+    said += [
+        f"RANDOM WEIGHTS ({part['part']}): this is not a number of the published method"
+        for part in record["weights"]
+        if part["name"] == "random"
+    ]
     if record["names"]["model"] == "fuvas" and record["names"]["backbone"] in ("flow_grid", "gradient3d"):
         said.append(f"FUVAS on {record['names']['backbone']} features, not on a pretrained network")
     return said

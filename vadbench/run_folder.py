@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 from collections.abc import Mapping
@@ -67,7 +68,7 @@ class RunFolder:
     def finish(self, record: dict[str, Any]) -> None:
         """Write run.json, the last file of a complete run."""
         record = {"schema_version": SCHEMA_VERSION, "status": "complete", **record}
-        write_atomically(self.path / "run.json", json.dumps(record, indent=1, default=_plain))
+        write_atomically(self.path / "run.json", json.dumps(_plain(record), indent=1))
         (self.path / "state.json").unlink(missing_ok=True)
 
     def _mark(self, state: str, reason: str = "") -> None:
@@ -99,7 +100,13 @@ def _alive(state: Mapping[str, Any]) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """NumPy scalars and arrays as JSON."""
+    """``value`` as strict JSON: NumPy numbers as numbers, an undefined number (NaN) or an infinite one as null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [_plain(item) for item in value]
     if hasattr(value, "tolist"):
-        return value.tolist()
-    return str(value)
+        return _plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, (str, int)) else str(value)

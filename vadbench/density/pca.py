@@ -112,8 +112,8 @@ def decompose(
     rows: ``(n_i, D)`` arrays of any float type; read in blocks, never copied as a whole.
     level: see :meth:`Decomposition.n_components`.
     remember: called as ``remember(name, make)``, returns ``make()`` or what it returned earlier for the same rows. The
-        spectrum and every chunk of 64 directions are asked for by themselves, so that all levels share one decomposition
-        and no direction depends, not even in its last bit, on how deep it was asked for.
+        spectrum and every chunk of 64 directions are asked for by themselves, so that all levels share one
+        decomposition and no direction depends, not even in its last bit, on how deep it was asked for.
     block_bytes: bound on the float64 blocks that are held beside the Gram matrix and the basis.
 
     Raises

@@ -1,6 +1,6 @@
 """From clips to frames: which clips speak for which frame, how the other frames are filled, and the maps that follow.
 
-One sparse matrix says it all: the score of frame t is Σ_n W[t, n] · score of clip n, and its map is the same sum of maps.
+One sparse matrix says it all: the score of frame t is Σ_n W[t, n] · score of clip n, and its map the same sum of maps.
 
 Shape legend: T frames, N clips, H W pixels, h w feature grid.
 """

@@ -114,7 +114,9 @@ class Fuvas:
         elif pre_processor is False:
             # Networks still need floats in [0, 1]; filter banks take the bytes.
             floats = default.mean is not None
-            pre_processor = PreProcessor(None, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)) if floats else PreProcessor(*[None] * 3)
+            pre_processor = (
+                PreProcessor(None, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)) if floats else PreProcessor(*[None] * 3)
+            )
         self.clip = clip
         self.layer = backbone.layers[0]
         self.extractor = ClipExtractor(backbone, clip, pre_processor, batch_size, short_videos)
@@ -148,7 +150,10 @@ class Fuvas:
             raise ConfigError(f"model.shots={self.shots}, but there are only {n_clips} training clips")
         chosen = np.sort(np.random.default_rng(self.seed).choice(n_clips, self.shots, replace=False))
         ends = np.cumsum([len(m) for m in maps])
-        rows = [m[chosen[(chosen >= end - len(m)) & (chosen < end)] - (end - len(m))] for m, end in zip(maps, ends)]
+        rows = [
+            m[chosen[(chosen >= end - len(m)) & (chosen < end)] - (end - len(m))]
+            for m, end in zip(maps, ends, strict=True)
+        ]
         return [self._flat(m) for m in rows if len(m)]
 
     def score(self, video: Video, features: Mapping[str, Features]) -> VideoScores:

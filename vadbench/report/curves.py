@@ -15,7 +15,7 @@ _PER_PAGE = 12
 
 
 def draw_curves(videos: Sequence[Video], scores: Sequence[VideoScores], folder: Path, title: str) -> list[Path]:
-    """Raw frame scores of every video, anomalous frames shaded, filled frames dotted: ``scores_*.png`` in ``folder``."""
+    """Raw frame scores of every video, anomalous frames shaded: ``scores_*.png`` in ``folder``."""
     from matplotlib.figure import Figure
 
     pairs = list(zip(videos, scores, strict=True))

@@ -1,0 +1,7 @@
+"""python -m vadbench"""
+
+import sys
+
+from vadbench.cli import main
+
+sys.exit(main())

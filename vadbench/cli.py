@@ -1,0 +1,130 @@
+"""The command line: a run from Hydra-style words, and a few verbs beside it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from vadbench.errors import ConfigError, VadbenchError, nearest
+from vadbench.registry import Registry
+
+USAGE = """\
+vadbench: experiments and benchmarks for video anomaly detection
+
+One run: choose from groups with group=name, set keys with group.key=value
+  python -m vadbench experiment=quickstart                       no data, no weights, no download
+  python -m vadbench model=fuvas dataset=avenue dataset.root=/data/avenue
+  python -m vadbench model=fuvas dataset=ucsd_ped2 dataset.root=/data/ucsd backbone=x3d_m model.pca_level=0.95 seed=1
+  python -m vadbench model=fuvas dataset=avenue --cfg            print the configuration, run nothing
+
+Many runs: -m, with several values for a key
+  python -m vadbench -m model=fuvas dataset=synthetic backbone=flow_grid model.pca_level=0.9,0.95,0.98 seed=0,1,2
+
+Verbs
+  list [layers backbone=NAME]     models, backbones, data sets, protocols; or the layers of a backbone
+  check dataset=NAME [--deep]     what a data set's folder holds and what is missing
+  plan -m WORDS                   what a sweep would extract, fit and skip
+  evaluate SCORES --labels LABELS scores of any method under every protocol
+  table [FOLDER]                  results as a table (markdown, csv, latex)
+  compare RUN RUN                 two runs, with a paired interval
+  report RUN                      one HTML file
+  explain RUN --video ID --frame N  which region and which stream made a score
+  extract WORDS                   features only, split over processes or nodes
+  cache ls|prune|verify           the feature store
+  sync                            bring MLflow up to date with the run folders
+
+Groups: {groups}
+Every key with its value: python -m vadbench model=fuvas dataset=synthetic --cfg
+"""
+
+VERBS = Registry(
+    "verb",
+    {
+        "list": "vadbench.listing:run",
+        "check": "vadbench.data.check:run",
+        "plan": "vadbench.sweep.plan:run",
+        "evaluate": "vadbench.evaluation.exam:run",
+        "table": "vadbench.report.table:run",
+        "compare": "vadbench.report.compare:run",
+        "report": "vadbench.report.page:run",
+        "explain": "vadbench.report.explain:run",
+        "extract": "vadbench.sweep.extract:run",
+        "cache": "vadbench.store.verbs:run",
+        "sync": "vadbench.tracking.sync:run",
+    },
+    "vadbench/cli.py",
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run what the command line says; returns the exit status (2: the user's mistake, 130: interrupted)."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    try:
+        return _dispatch(words)
+    except VadbenchError as error:
+        print(f"vadbench: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("vadbench: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader (head, less) has gone; leave without Python's complaint at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _dispatch(words: list[str]) -> int:
+    from vadbench.compose import groups, user_config_dirs
+
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(USAGE.format(groups=", ".join(groups())))
+        return 0
+    if words[0] in ("--version", "-V"):
+        from vadbench import __version__
+
+        print(f"vadbench {__version__}")
+        return 0
+    if words[0] in VERBS.names():
+        status: int = VERBS.load(words[0])(words[1:])
+        return status
+    if "=" not in words[0] and not words[0].startswith(("-", "+", "~")):
+        raise ConfigError(f"{words[0]!r} is neither a verb nor group=name. {nearest(words[0], VERBS.names())}")
+    words = user_config_dirs(words)
+    if "-m" in words or "--multirun" in words:
+        from vadbench.sweep import multirun
+
+        return multirun.run([word for word in words if word not in ("-m", "--multirun")])
+    return _single(words)
+
+
+def _single(words: list[str]) -> int:
+    """One run, its table, and its folder as the last line."""
+    from vadbench.compose import compose, compose_values
+
+    flags = [word for word in words if word.startswith("-")]
+    overrides = [word for word in words if not word.startswith("-")]
+    if flags and set(flags) != {"--cfg"}:
+        raise ConfigError(f"{flags[0]}: no such option. {nearest(flags[0], ['-m', '--cfg', '--config-dir', '--help'])}")
+    config = compose(overrides)
+    if flags:
+        import yaml
+
+        print(yaml.safe_dump(compose_values(overrides), sort_keys=False), end="")
+        return 0
+    _set_threads(config.runtime.threads)
+    from vadbench.report.result import format_result
+    from vadbench.runner import run
+
+    result = run(config, overrides)
+    print(format_result(result.record, result.folder.path, result.existed))
+    return 0
+
+
+def _set_threads(threads: int | None) -> None:
+    """Tell the numeric libraries how many threads to use; before they are imported."""
+    if threads is not None:
+        for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ[variable] = str(threads)

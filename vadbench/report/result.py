@@ -1,0 +1,72 @@
+"""One run's result as the text that is printed when it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+_HEADLINES = {
+    "frame_auroc_micro": "frame AUROC, micro",
+    "frame_auroc_macro": "frame AUROC, macro",
+    "frame_ap": "frame AP",
+    "frame_eer": "frame EER",
+    "pixel_auroc": "pixel AUROC, pooled",
+}
+
+
+def format_result(record: Mapping[str, Any], folder: Path, existed: bool) -> str:
+    """What was run, on what, the numbers beside the baselines, the caveats, and the folder as the last line."""
+    lines = [_title(record), *_data_lines(record), ""]
+    lines += _metric_lines(record)
+    lines += [f"  ! {warning}" for warning in record["warnings"]]
+    if existed:
+        lines.append("This run exists; nothing was computed (on_existing=rerun makes it again).")
+    lines += [
+        "",
+        f"compare runs:  mlflow ui --backend-store-uri sqlite:///{folder.parents[3] / 'tracking' / 'mlflow.db'}",
+    ]
+    lines.append(f"run folder:    {folder}")
+    return "\n".join(lines)
+
+
+def _title(record: Mapping[str, Any]) -> str:
+    names = record["names"]
+    parts = [names["model"], names["backbone"], names["layer"]]
+    return " · ".join(str(part) for part in parts if part) + f" on {names['dataset']} (seed {record['seed']})"
+
+
+def _data_lines(record: Mapping[str, Any]) -> list[str]:
+    data, filled = record["dataset"], record["coverage"]["filled"]
+    weights = ", ".join(f"{w['part']} {w['name']}" for w in record["weights"]) or "none needed"
+    return [
+        f"  {data['train_videos']} training videos ({data['train_frames']} frames), "
+        f"{data['test_videos']} test videos ({data['test_frames']} frames, {data['anomalous_frames']} anomalous)",
+        f"  weights: {weights}; every frame has a score, {filled} of {record['coverage']['frames']} filled in "
+        f"from neighbouring clips",
+    ]
+
+
+def _metric_lines(record: Mapping[str, Any]) -> list[str]:
+    if not record["metrics"]:
+        return ["  no metrics: no labels, or the evaluator is switched off", ""]
+    lines = []
+    for name, label in _HEADLINES.items():
+        entry = record["metrics"].get(name)
+        if entry is None:
+            continue
+        low, high = entry.get("ci_low"), entry.get("ci_high")
+        interval = f"   95% [{low:.3f}, {high:.3f}]" if low is not None and high is not None else ""
+        undefined = entry.get("undefined_videos") or []
+        note = f"   ({entry['n_videos']} videos)"
+        if undefined:
+            note += f", undefined on {len(undefined)}: {', '.join(undefined)}"
+        lines.append(f"  {label:<24}{_number(entry['value']):>8}{interval}{note}")
+    lines.append(f"  under protocol {record['names']['protocol']}; baselines, frame AUROC micro:")
+    for name, entry in record["baselines"].items():
+        lines.append(f"    {name.replace('_', ' '):<22}{_number(entry['value']):>8}")
+    return [*lines, ""]
+
+
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.4f}"
