@@ -148,13 +148,11 @@ class Fuvas:
             return [self._flat(m) for m in maps]
         if self.shots > n_clips:
             raise ConfigError(f"model.shots={self.shots}, but there are only {n_clips} training clips")
-        chosen = np.sort(np.random.default_rng(self.seed).choice(n_clips, self.shots, replace=False))
-        ends = np.cumsum([len(m) for m in maps])
-        rows = [
-            m[chosen[(chosen >= end - len(m)) & (chosen < end)] - (end - len(m))]
-            for m, end in zip(maps, ends, strict=True)
-        ]
-        return [self._flat(m) for m in rows if len(m)]
+        chosen = np.random.default_rng(self.seed).choice(n_clips, self.shots, replace=False)
+        taken = np.zeros(n_clips, dtype=bool)
+        taken[chosen] = True
+        parts = np.split(taken, np.cumsum([len(m) for m in maps])[:-1])
+        return [self._flat(m[part]) for m, part in zip(maps, parts, strict=True) if part.any()]
 
     def score(self, video: Video, features: Mapping[str, Features]) -> VideoScores:
         """Residual energy of every clip of ``video``, brought to frames."""
