@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 from pydantic.dataclasses import dataclass
 
 from vadbench.errors import ConfigError, nearest
@@ -19,6 +19,7 @@ _STRICT = ConfigDict(extra="forbid", validate_default=True)
 Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Triple = tuple[float, float, float]
+Ids = list[Annotated[str, BeforeValidator(str)]]  # ids of videos; a bare number is one too
 
 
 @dataclass(config=_STRICT)
@@ -96,12 +97,116 @@ class DatasetConfig:
     """What every data set has (conf/dataset/*.yaml)."""
 
     name: str
-    root: str | None
-    masks_root: str | None = None
-    on_fault: Literal["error", "skip"] = "error"
-    train_videos: list[str] | None = None  # ids or globs
-    test_videos: list[str] | None = None
-    max_frames: Positive | None = None
+    root: str | None  # folder of the data set, or one above it
+    masks_root: str | None  # where labels and masks are, if not under root
+    on_fault: Literal["error", "skip"]  # a damaged frame: stop, or repeat the good one before it and record that
+    train_videos: Ids | None  # ids or globs such as 0*; None: all
+    test_videos: Ids | None
+    max_frames: Positive | None  # of each video, for a quick look; None: all
+    max_pixels: Positive  # bound on the pixels of one frame
+    max_video_frames: Positive  # bound on the frames of one video
+
+
+@dataclass(config=_STRICT)
+class UcsdConfig(DatasetConfig):
+    """UCSD Ped1, Ped2 (conf/dataset/ucsd_ped1.yaml, ucsd_ped2.yaml)."""
+
+    name: Literal["ucsd_ped1", "ucsd_ped2"]
+
+
+@dataclass(config=_STRICT)
+class AvenueConfig(DatasetConfig):
+    """CUHK Avenue, whole or without five clips (conf/dataset/avenue.yaml, avenue17.yaml)."""
+
+    name: Literal["avenue", "avenue17"]
+
+
+@dataclass(config=_STRICT)
+class ShanghaiTechConfig(DatasetConfig):
+    """ShanghaiTech Campus (conf/dataset/shanghaitech.yaml)."""
+
+    name: Literal["shanghaitech"]
+    scenes: list[Positive] | None  # numbers of the scenes to load, for training and testing; None: all
+
+
+PerDataset = Annotated[float, Field(ge=0)] | dict[str, Annotated[float, Field(ge=0)]]
+"""A number of frames, or one for each data set name with the key ``default`` for all others; fixed a priori."""
+
+
+@dataclass(config=_STRICT)
+class GaussianStep:
+    """Gaussian smoothing along time, cut at 4 sigma, mirrored at the ends."""
+
+    kind: Literal["gaussian"]
+    sigma: PerDataset  # frames; 0: none
+    window: Literal["both", "past"] = "both"  # past: only frames that have been seen, so it is causal
+    over: Literal["video", "all_videos"] = "video"  # all_videos: across clip boundaries, as one published code does
+
+
+@dataclass(config=_STRICT)
+class GaussianTapsStep:
+    """A Gaussian of a fixed number of taps with zeros beyond the ends, so that scores sag there."""
+
+    kind: Literal["gaussian_taps"]
+    taps: PerDataset
+    sigma: PerDataset
+
+
+@dataclass(config=_STRICT)
+class MedianStep:
+    """Median filter along time with zeros beyond the ends."""
+
+    kind: Literal["median"]
+    size: Positive  # odd
+
+    @field_validator("size")
+    @classmethod
+    def _odd(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError("must be odd, so that the filter has a middle")
+        return value
+
+
+@dataclass(config=_STRICT)
+class MinMaxStep:
+    """Scores scaled to [0, 1] by their own extremes; a constant video becomes 0."""
+
+    kind: Literal["minmax"]
+    over: Literal["video", "all_videos"]
+    datasets: list[str] | None = None  # only on these; None: on all
+
+
+@dataclass(config=_STRICT)
+class DropStep:
+    """Leave out the first and the last frames of each video."""
+
+    kind: Literal["drop"]
+    first: Annotated[int, Field(ge=0)] = 0
+    last: Annotated[int, Field(ge=0)] = 0
+
+
+@dataclass(config=_STRICT)
+class SubsampleStep:
+    """Keep frames start, start + every, start + 2 every, ... of each video."""
+
+    kind: Literal["subsample"]
+    start: Annotated[int, Field(ge=0)]
+    every: Positive
+
+
+@dataclass(config=_STRICT)
+class OracleGaussianStep:
+    """Gaussian smoothing with the sigma that is best on the test labels: an oracle, to show what tuning would gain."""
+
+    kind: Literal["oracle_gaussian"]
+    sigmas: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1)]
+    over: Literal["video", "all_videos"] = "video"
+
+
+ProtocolStep = Annotated[
+    GaussianStep | GaussianTapsStep | MedianStep | MinMaxStep | DropStep | SubsampleStep | OracleGaussianStep,
+    Field(discriminator="kind"),
+]
 
 
 @dataclass(config=_STRICT)
@@ -109,6 +214,15 @@ class ProtocolConfig:
     """What is done to raw scores before a metric sees them (conf/protocol/*.yaml)."""
 
     name: str
+    version: Positive  # raised whenever a step changes, so that old numbers stay named
+    source: str  # where the steps are from
+    steps: list[ProtocolStep]
+    macro: Literal["skip", "pad_needed", "pad_all", "one", "pad_0_1", "pad_0_max"]  # videos of a single class
+    causal: bool  # a frame's score uses no later frame; checked against the steps
+    looks_at_whole_video: bool  # it uses the test video as a whole; checked
+    uses_test_labels: bool  # an oracle; checked
+    note: str = ""  # what a reader of its numbers should know
+    card: bool = False  # print the numbers under every protocol, not only write them
 
 
 @dataclass(config=_STRICT)
