@@ -129,6 +129,25 @@ class ShanghaiTechConfig(DatasetConfig):
     scenes: list[Positive] | None  # numbers of the scenes to load, for training and testing; None: all
 
 
+@dataclass(config=_STRICT)
+class SyntheticConfig(DatasetConfig):
+    """The made data set (conf/dataset/synthetic.yaml)."""
+
+    name: Literal["synthetic"]
+
+
+@dataclass(config=_STRICT)
+class FolderConfig(DatasetConfig):
+    """A folder of your own (conf/dataset/folder.yaml)."""
+
+    name: Literal["folder"]
+
+
+AnyDataset = Annotated[
+    UcsdConfig | AvenueConfig | ShanghaiTechConfig | SyntheticConfig | FolderConfig, Field(discriminator="name")
+]
+
+
 PerDataset = Annotated[float, Field(ge=0)] | dict[str, Annotated[float, Field(ge=0)]]
 """A number of frames, or one for each data set name with the key ``default`` for all others; fixed a priori."""
 
@@ -258,7 +277,7 @@ class RunConfig:
     """One run."""
 
     model: Annotated[FuvasConfig | AiVadConfig | BaselineConfig, Field(discriminator="name")]
-    dataset: DatasetConfig
+    dataset: Annotated[AnyDataset, Field(discriminator="name")]
     protocol: ProtocolConfig
     runtime: RuntimeConfig
     tracking: TrackingConfig

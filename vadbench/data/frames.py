@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from itertools import pairwise
@@ -23,12 +24,23 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
 def list_images(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> tuple[list[Path], list[str]]:
     """The images of ``folder`` in natural order, and the names of everything else in it."""
     images, stray = [], []
-    for path in folder.iterdir():
-        if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file():
-            images.append(path)
-        else:
-            stray.append(path.name)
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if _is_image(entry, suffixes):
+                images.append(folder / entry.name)
+            else:
+                stray.append(entry.name)
     return sorted(images, key=lambda p: natural_key(p.name)), sorted(stray)
+
+
+def holds_images(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> bool:
+    """True if at least one image is in ``folder``."""
+    with os.scandir(folder) as entries:
+        return any(_is_image(entry, suffixes) for entry in entries)
+
+
+def _is_image(entry: os.DirEntry[str], suffixes: tuple[str, ...]) -> bool:
+    return entry.name.lower().endswith(suffixes) and not entry.name.startswith(".") and entry.is_file()
 
 
 class ImageFolder(Source):

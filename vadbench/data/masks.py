@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
-from vadbench.data.frames import ImageFolder, list_images
+from vadbench.data.frames import ImageFolder
 from vadbench.data.image import decode
-from vadbench.data.source import Policy
+from vadbench.data.source import Policy, sha256
 from vadbench.data.video import MaskSource
 from vadbench.errors import DataError
 
@@ -24,6 +25,10 @@ class ImageMasks:
 
     def __len__(self) -> int:
         return len(self._files)
+
+    def digest(self) -> str:
+        """Hex SHA-256 of the files' bytes, in order."""
+        return ImageFolder(self.folder, self._policy).digest()
 
     def __getitem__(self, frame: int) -> np.ndarray:
         path = self._files[frame]
@@ -50,6 +55,11 @@ class StackMasks:
     def __len__(self) -> int:
         return int(self._stack.shape[0])
 
+    def digest(self) -> str:
+        """Hex SHA-256 of shape, type and values."""
+        header = f"{self._stack.dtype} {self._stack.shape}".encode()
+        return sha256(chain([header], (np.ascontiguousarray(mask).tobytes() for mask in self._stack)))
+
     def __getitem__(self, frame: int) -> np.ndarray:
         return np.asarray(self._stack[frame]) != 0
 
@@ -62,6 +72,10 @@ class FirstMasks:
 
     def __len__(self) -> int:
         return self._count
+
+    def digest(self) -> str:
+        """Hex SHA-256 over the whole source's digest and the count."""
+        return sha256([mask_digest(self._masks).encode(), str(self._count).encode()])
 
     def __getitem__(self, frame: int) -> np.ndarray:
         at = range(self._count)[frame]
@@ -85,6 +99,20 @@ def load_npy(path: str | Path) -> np.ndarray:
         raise DataError(f"{path}: it can't be read as .npy: {error}.") from None
 
 
+def mask_size(masks: MaskSource) -> tuple[int, int] | None:
+    """(H, W) of the first mask; None where there is none."""
+    if len(masks) == 0:
+        return None
+    known = getattr(masks, "size", None)
+    return known if known is not None else (masks[0].shape[0], masks[0].shape[1])
+
+
+def mask_digest(masks: MaskSource) -> str:
+    """Hex SHA-256 of what the masks are read from, or of their bits where a source can't say."""
+    digest = getattr(masks, "digest", None)
+    return digest() if digest else sha256(np.packbits(mask).tobytes() for mask in iterate(masks))
+
+
 def any_of(masks: MaskSource) -> np.ndarray:
     """``bool (T,)``: frames with any anomalous pixel, at the masks' own size."""
     per_frame = getattr(masks, "any", None)
@@ -94,8 +122,3 @@ def any_of(masks: MaskSource) -> np.ndarray:
 def iterate(masks: MaskSource) -> Iterator[np.ndarray]:
     """Each mask in order."""
     return (masks[frame] for frame in range(len(masks)))
-
-
-def is_mask_folder(folder: Path) -> bool:
-    """True if ``folder`` holds images."""
-    return folder.is_dir() and bool(list_images(folder)[0])

@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from vadbench.config import DatasetConfig
 from vadbench.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,11 @@ class Policy:
     on_fault: Literal["error", "skip"] = "error"
     max_pixels: int = 2**26
     max_video_frames: int = 500_000
+
+
+def policy_of(config: DatasetConfig) -> Policy:
+    """What the readers are told about faults and bounds."""
+    return Policy(config.on_fault, config.max_pixels, config.max_video_frames)
 
 
 class TooLarge(DataError):

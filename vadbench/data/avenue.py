@@ -1,0 +1,152 @@
+"""CUHK Avenue (Lu, Shi, Jia, ICCV 2013): the official AVIs with their masks, and the redistribution as JPEG frames."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from vadbench.config import DatasetConfig
+from vadbench.data.ground_truth import pick, read_mat
+from vadbench.data.known_labels import KnownLabels
+from vadbench.data.layout import (
+    find_folder,
+    find_split,
+    not_recognised,
+    number_id,
+    open_source,
+    required_root,
+    video_entries,
+)
+from vadbench.data.masks import ImageMasks, any_of
+from vadbench.data.mat_masks import MatMasks
+from vadbench.data.source import Policy, policy_of
+from vadbench.data.video import Dataset, MaskSource, Video
+
+OFFICIAL = {
+    "avenue": {
+        "train_videos": 16,
+        "test_videos": 21,
+        "train_frames": 15328,
+        "test_frames": 15324,
+        "anomalous_frames": 3712,
+        "mask_videos": 21,
+    },
+    "avenue17": {
+        "train_videos": 16,
+        "test_videos": 16,
+        "train_frames": 15328,
+        "test_frames": 10622,
+        "anomalous_frames": 2757,
+        "mask_videos": 16,
+    },
+}
+
+# Clips with static anomalies that are there from the first frame, left out by Hinami et al., ICCV 2017.
+AVENUE17_LEAVES_OUT = ("01", "02", "08", "09", "10")
+
+_CLIP = r"\d+"
+_SPLITS = (
+    ("training_videos", "training/training_videos", "training/videos", "training/frames", "training"),
+    ("testing_videos", "testing/testing_videos", "testing/videos", "testing/frames", "testing"),
+)
+
+EXPECTED_TREE = """\
+  Avenue Dataset/                                  the official tree
+    training_videos/01.avi ... 16.avi
+    testing_videos/01.avi ... 21.avi
+  ground_truth_demo/testing_label_mask/1_label.mat ... 21_label.mat
+  or avenue/                                       the redistribution
+    training/frames/01/0000.jpg ...
+    testing/frames/01/0000.jpg ...
+    avenue.mat"""
+
+
+def load(config: DatasetConfig) -> Dataset:
+    """Avenue, or ``avenue17`` without five clips; labels from the masks at their native size, else ``avenue.mat``."""
+    policy = policy_of(config)
+    root = required_root(config.root, config.name, EXPECTED_TREE)
+    base = find_folder(root, _is_base)
+    if base is None:
+        raise not_recognised(root, config.name, EXPECTED_TREE)
+    folders = [root] + ([Path(config.masks_root).expanduser()] if config.masks_root else [])
+    masks = _masks(folders, policy)
+    train, test = (list(video_entries(f, _CLIP)) if (f := find_split(base, s, _CLIP)) else [] for s in _SPLITS)
+    if config.name == "avenue17":
+        test = [path for path in test if number_id(path.stem) not in AVENUE17_LEAVES_OUT]
+    videos, source, warnings = _with_labels(test, masks, folders, policy)
+    files = any(path.is_file() for path in [*train, *test])
+    return Dataset(
+        name=config.name,
+        train=tuple(Video(number_id(path.stem), open_source(path, policy)) for path in train),
+        test=tuple(videos),
+        label_source=source,
+        tree="official (video files)" if files else "redistribution (frames)",
+        expected=OFFICIAL[config.name],
+        warnings=tuple(warnings),
+    )
+
+
+def _is_base(folder: Path) -> bool:
+    """True where the clips are; the ground truth's demo has a ``testing_videos`` folder too, which is none."""
+    if (folder / "testing_label_mask").is_dir():
+        return False
+    return any(find_split(folder, names, _CLIP) for names in _SPLITS)
+
+
+def _masks(folders: list[Path], policy: Policy) -> dict[str, MaskSource]:
+    """Clip to its masks: ``1_label.mat``, or a folder ``1_label`` of images converted from it."""
+    for root in folders:
+        base = find_folder(root, lambda f: f.name == "testing_label_mask") or find_folder(
+            root, lambda f: any(f.glob("*_label.mat"))
+        )
+        if base is None:
+            continue
+        known = KnownLabels("avenue")
+        found: dict[str, MaskSource] = {}
+        for path in sorted(base.iterdir()):
+            clip = re.fullmatch(r"0*(\d+)_label(\.mat)?", path.name)
+            if clip and path.is_file():
+                found[number_id(clip[1])] = MatMasks(path, "volLabel", known.of(path))
+            elif clip:
+                found.setdefault(number_id(clip[1]), ImageMasks(path, policy))
+        if found:
+            return found
+    return {}
+
+
+def _with_labels(
+    test: list[Path], masks: dict[str, MaskSource], folders: list[Path], policy: Policy
+) -> tuple[list[Video], str, list[str]]:
+    """The test videos, where their labels came from, and a warning if ``avenue.mat`` says otherwise."""
+    mat = next((f / "avenue.mat" for r in folders if (f := find_folder(r, _has_mat))), None)
+    copied = read_mat(mat) if mat else None
+    videos, sources, differ = [], set(), {}
+    for path in test:
+        clip, source = number_id(path.stem), open_source(path, policy)
+        mask = masks.get(clip)
+        other = pick(copied, clip, source.n_frames, str(mat)) if copied is not None else None
+        labels = any_of(mask) if mask is not None else other
+        if labels is not None:
+            sources.add("volLabel masks" if mask is not None else "avenue.mat")
+        if mask is not None and other is not None and labels is not None and not np.array_equal(labels, other):
+            differ[clip] = _differences(labels, other)
+        videos.append(Video(clip, source, labels=labels, masks=mask))
+    warnings = []
+    if differ:
+        clips = ", ".join(f"{clip}: {n}" for clip, n in differ.items())
+        warnings.append(f"avenue.mat differs from the masks in {sum(differ.values())} frames ({clips}); masks are used")
+    if not sources and test:
+        warnings.append("neither testing_label_mask nor avenue.mat found: scores only")
+    return videos, " and ".join(sorted(sources)) or "none", warnings
+
+
+def _has_mat(folder: Path) -> bool:
+    return (folder / "avenue.mat").is_file()
+
+
+def _differences(labels: np.ndarray, other: np.ndarray) -> int:
+    """Frames that differ; those that only one side has count too."""
+    shared = min(len(labels), len(other))
+    return int((labels[:shared] != other[:shared]).sum()) + abs(len(labels) - len(other))

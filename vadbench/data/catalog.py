@@ -1,0 +1,144 @@
+"""The data sets by name, and what is done to all of them alike: selection, limits, faults, digests."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+
+from vadbench.config import DatasetConfig
+from vadbench.data.reconcile import reconcile
+from vadbench.data.source import FirstFrames, Policy, Source, policy_of
+from vadbench.data.video import Dataset, Video
+from vadbench.errors import DataError, nearest
+from vadbench.registry import Registry
+
+DATASETS = Registry(
+    "data set",
+    {
+        "synthetic": "vadbench.data.synthetic:load",
+        "ucsd_ped1": "vadbench.data.ucsd:load",
+        "ucsd_ped2": "vadbench.data.ucsd:load",
+        "avenue": "vadbench.data.avenue:load",
+        "avenue17": "vadbench.data.avenue:load",
+        "shanghaitech": "vadbench.data.shanghaitech:load",
+        "folder": "vadbench.data.folder:load",
+    },
+    where="vadbench/data/catalog.py",
+)
+
+
+def load_dataset(config: DatasetConfig) -> Dataset:
+    """The data set that ``config`` describes: videos selected, labels and masks of one length with their frames.
+
+    Frames are not decoded. ``comparable`` is True only for the full official split with its official counts.
+
+    Raises
+    ------
+    DataError: a root that is not the data set, a selection that selects nothing, a fault under the policy ``error``.
+    """
+    policy = policy_of(config)
+    dataset: Dataset = DATASETS.load(config.name)(config)
+    warnings = list(dataset.warnings)
+    train = _settle(dataset.train, config.train_videos, "train_videos", config.max_frames, policy, warnings)
+    test = _settle(dataset.test, config.test_videos, "test_videos", config.max_frames, policy, warnings)
+    for split, videos in (("train", train), ("test", test)):
+        if len({video.id for video in videos}) < len(videos):
+            raise DataError(f"dataset.root={config.root}: two {split} videos have one name; rename one of them.")
+    chosen = config.train_videos is not None or config.test_videos is not None or config.max_frames is not None
+    settled = replace(dataset, train=train, test=test, warnings=tuple(warnings))
+    return replace(settled, comparable=not chosen and _is_official(settled))
+
+
+def _settle(
+    videos: Sequence[Video],
+    wanted: list[str] | None,
+    key: str,
+    max_frames: int | None,
+    policy: Policy,
+    warnings: list[str],
+) -> tuple[Video, ...]:
+    """The selected videos, reconciled and cut to ``max_frames``; what was found on the way goes to ``warnings``."""
+    settled = []
+    for video in select(videos, wanted, key):
+        whole = reconcile(video, policy, warnings)
+        if whole is not None:
+            settled.append(first_frames(whole, max_frames) if max_frames else whole)
+    return tuple(settled)
+
+
+def select(videos: Sequence[Video], wanted: list[str] | None, key: str) -> list[Video]:
+    """The videos whose id equals or matches one of ``wanted`` (``1`` is ``01`` too); all of them for None."""
+    if wanted is None:
+        return list(videos)
+    chosen: set[str] = set()
+    for pattern in wanted:
+        found = {video.id for video in videos if _matches(video.id, pattern)}
+        if not found:
+            raise DataError(f"dataset.{key}: {pattern!r} matches no video. {nearest(pattern, (v.id for v in videos))}")
+        chosen |= found
+    if not chosen:
+        raise DataError(f"dataset.{key}=[] selects nothing; leave it null for all videos.")
+    return [video for video in videos if video.id in chosen]
+
+
+def _matches(video: str, pattern: str) -> bool:
+    if pattern.isdigit() and video.isdigit():
+        return int(pattern) == int(video)
+    return fnmatchcase(video, pattern)
+
+
+def first_frames(video: Video, count: int) -> Video:
+    """``video`` cut to its first ``count`` frames, with labels, masks and tracks."""
+    from vadbench.data.masks import FirstMasks
+
+    if video.n_frames <= count or not isinstance(video.source, Source):
+        return video
+    tracks = video.tracks
+    return replace(
+        video,
+        source=FirstFrames(video.source, count),
+        labels=None if video.labels is None else video.labels[:count],
+        masks=None if video.masks is None else FirstMasks(video.masks, count, video.size),
+        tracks=None if tracks is None else tracks[tracks["frame"] < count].reset_index(drop=True),
+    )
+
+
+def _is_official(dataset: Dataset) -> bool:
+    """True if every count that can be had without decoding is the official one."""
+    found = counts(dataset)
+    return bool(dataset.expected) and all(found.get(key, n) == n for key, n in dataset.expected.items())
+
+
+def counts(dataset: Dataset) -> dict[str, int]:
+    """Videos, test frames and anomalous frames of what was loaded, under the names of ``Dataset.expected``."""
+    return {
+        "train_videos": len(dataset.train),
+        "test_videos": len(dataset.test),
+        "test_frames": sum(video.n_frames for video in dataset.test),
+        "anomalous_frames": sum(int(video.labels.sum()) for video in dataset.test if video.labels is not None),
+    }
+
+
+def dataset_digest(dataset: Dataset) -> str:
+    """24 hex digits over the videos' ids and the bytes of their frames; where the folder is plays no part."""
+    total = hashlib.sha256()
+    for split, videos in (("train", dataset.train), ("test", dataset.test)):
+        for video in videos:
+            total.update(f"{split}\0{video.id}\0{video.source.digest()}\n".encode())
+    return total.hexdigest()[:24]
+
+
+def label_digest(dataset: Dataset) -> str:
+    """24 hex digits over the test videos' ids, labels, masks and tracks."""
+    from vadbench.data.masks import mask_digest
+
+    total = hashlib.sha256()
+    for video in dataset.test:
+        total.update(f"{video.id}\0{video.n_frames}\0".encode())
+        total.update(b"no labels" if video.labels is None else video.labels.astype("u1").tobytes())
+        total.update(b"no masks" if video.masks is None else mask_digest(video.masks).encode())
+        if video.tracks is not None:
+            total.update(video.tracks.to_csv(index=False).encode())
+    return total.hexdigest()[:24]

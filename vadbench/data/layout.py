@@ -1,0 +1,111 @@
+"""Finding the parts of a data set in the folders that people have, and showing folders as trees where they are not."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from vadbench.data.frames import ImageFolder, holds_images, natural_key
+from vadbench.data.source import Policy, Source
+from vadbench.data.video_file import SUFFIXES, VideoFile
+from vadbench.errors import DataError
+
+_SHOWN = 6
+
+
+def find_folder(root: Path, accept: Callable[[Path], bool], depth: int = 3) -> Path | None:
+    """The first folder at or below ``root`` that ``accept`` takes, nearest first, then by name."""
+    level = [root]
+    for _ in range(depth + 1):
+        for folder in level:
+            if accept(folder):
+                return folder
+        level = [child for folder in level for child in _children(folder)]
+    return None
+
+
+def _children(folder: Path) -> list[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            below = [folder / entry.name for entry in entries if entry.is_dir() and not is_stray(entry.name)]
+    except OSError:
+        return []
+    return sorted(below, key=lambda p: natural_key(p.name))
+
+
+def is_stray(name: str) -> bool:
+    """True for what file managers and archivers leave behind."""
+    return name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini")
+
+
+def find_split(base: Path, names: tuple[str, ...], pattern: str = ".*") -> Path | None:
+    """The first of ``names`` (paths below ``base``) that holds videos whose stem matches ``pattern``."""
+    for name in names:
+        if (base / name).is_dir() and next(video_entries(base / name, pattern), None):
+            return base / name
+    return None
+
+
+def video_entries(folder: Path, pattern: str = ".*") -> Iterator[Path]:
+    """Video files and folders of images directly in ``folder`` whose stem matches ``pattern``, in natural order."""
+    for path in sorted(folder.iterdir(), key=lambda p: natural_key(p.name)):
+        if is_stray(path.name) or not re.fullmatch(pattern, path.stem):
+            continue
+        if (path.is_file() and path.suffix.lower() in SUFFIXES) or (path.is_dir() and holds_images(path)):
+            yield path
+
+
+def open_source(path: Path, policy: Policy) -> Source:
+    """The frames of a video file or a folder of images."""
+    return ImageFolder(path, policy) if path.is_dir() else VideoFile(path, policy)
+
+
+def number_id(name: str) -> str:
+    """``"01"`` from ``"Test001"``, ``"01"``, ``"1.avi"``: the last number in a name, two digits at least."""
+    found = re.findall(r"\d+", name)
+    return f"{int(found[-1]):02d}" if found else name
+
+
+def required_root(root: str | None, name: str, expected: str) -> Path:
+    """The root as a path that exists, or a DataError that shows what was expected."""
+    if root is None:
+        raise DataError(f"dataset.root is not set. Set it to the folder that holds {name}:\n{expected}")
+    path = Path(root).expanduser()
+    if not path.is_dir():
+        near = next((p for p in path.parents if p.is_dir()), Path())
+        raise DataError(
+            f"dataset.root={root}: no such folder. The nearest one that exists:\n{show_tree(near)}\n"
+            f"Expected for {name}:\n{expected}\n"
+            f"To fetch it see datasets/{name}.md; to read it from elsewhere set dataset.root=/path/to/it."
+        )
+    return path
+
+
+def not_recognised(root: Path, name: str, expected: str) -> DataError:
+    """The error for a root without anything that looks like the data set."""
+    return DataError(
+        f"dataset.root={root}: this does not look like {name}. It holds:\n{show_tree(root)}\nExpected:\n{expected}\n"
+        "Set dataset.root to that folder or to one above it."
+    )
+
+
+def show_tree(folder: Path, depth: int = 3) -> str:
+    """``folder`` as an indented tree, a few entries a level."""
+    return "\n".join([f"{folder.resolve()}/", *_lines(folder, depth, "  ")])
+
+
+def _lines(folder: Path, depth: int, indent: str) -> list[str]:
+    try:
+        entries = sorted(folder.iterdir(), key=lambda p: (p.is_file(), natural_key(p.name)))
+    except OSError as error:
+        return [f"{indent}({error.strerror})"]
+    lines = [] if entries else [f"{indent}(empty)"]
+    for entry in entries[:_SHOWN]:
+        lines.append(f"{indent}{entry.name}{'/' if entry.is_dir() else ''}")
+        if entry.is_dir() and depth > 1:
+            lines += _lines(entry, depth - 1, indent + "  ")
+    if len(entries) > _SHOWN:
+        lines.append(f"{indent}... {len(entries) - _SHOWN} more")
+    return lines

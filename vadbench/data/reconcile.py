@@ -1,0 +1,87 @@
+"""Labels, masks and frames of one video brought to one length, or the difference named."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from vadbench.data.masks import FirstMasks, mask_size
+from vadbench.data.source import Policy, Source, TooLarge
+from vadbench.data.video import Video
+from vadbench.errors import DataError
+
+
+def reconcile(video: Video, policy: Policy, warnings: list[str]) -> Video | None:
+    """``video`` with labels and masks of exactly its length, or None if it has to be left out.
+
+    Under the policy ``error`` a difference is a DataError that names it. Under ``skip`` it is added to ``warnings``:
+    frames are matched from the first one, those beyond the end of the labels or masks count as normal, an empty or
+    unreadable video is left out.
+    """
+    checked = video.labels is not None or video.masks is not None or policy.on_fault == "skip"
+    if checked or _is_empty(video):
+        try:
+            if video.n_frames == 0:
+                raise DataError(f"{_name(video)}: it holds no frames")
+            size = video.size
+        except TooLarge:
+            raise
+        except DataError as error:
+            _report(f"{error}; video {video.id} is left out", f"{error}", policy, warnings)
+            return None
+        video = _fit_labels(video, policy, warnings)
+        video = _fit_masks(video, size, policy, warnings)
+    if isinstance(video.source, Source):
+        warnings += [note for note in video.source.notes if note not in warnings]
+    return video
+
+
+def _is_empty(video: Video) -> bool:
+    """True where it costs nothing to see that there are no frames."""
+    path, files = getattr(video.source, "path", None), getattr(video.source, "files", None)
+    return files == [] or (path is not None and path.stat().st_size == 0)
+
+
+def _fit_labels(video: Video, policy: Policy, warnings: list[str]) -> Video:
+    labels, frames = video.labels, video.n_frames
+    if labels is None or len(labels) == frames:
+        return video
+    found = f"{_name(video)}: {len(labels)} labels for {frames} frames"
+    _report(f"{found}; matched from the first frame, {_tail(len(labels), frames)}", found, policy, warnings)
+    fitted = np.zeros(frames, bool)
+    fitted[: len(labels)] = labels[:frames]
+    return replace(video, labels=fitted)
+
+
+def _fit_masks(video: Video, size: tuple[int, int], policy: Policy, warnings: list[str]) -> Video:
+    masks, frames = video.masks, video.n_frames
+    if masks is None:
+        return video
+    found_size = mask_size(masks)
+    if found_size != size:
+        shape = f"{found_size[1]} x {found_size[0]}" if found_size else "none"
+        found = f"{_name(video)}: masks are {shape}, frames {size[1]} x {size[0]}"
+        _report(f"{found}; its masks are not used", found, policy, warnings)
+        return replace(video, masks=None)
+    if len(masks) == frames:
+        return video
+    found = f"{_name(video)}: {len(masks)} masks for {frames} frames"
+    _report(f"{found}; matched from the first frame, {_tail(len(masks), frames)}", found, policy, warnings)
+    return replace(video, masks=FirstMasks(masks, frames, size))
+
+
+def _tail(have: int, frames: int) -> str:
+    if have < frames:
+        return f"frames {have} to {frames - 1} count as normal"
+    return f"those of frames {frames} to {have - 1} are not used"
+
+
+def _report(warning: str, error: str, policy: Policy, warnings: list[str]) -> None:
+    if policy.on_fault == "error":
+        raise DataError(f"{error.rstrip('.')}. Mend it, or set dataset.on_fault=skip to go on with that recorded.")
+    warnings.append(warning)
+
+
+def _name(video: Video) -> str:
+    return getattr(video.source, "name", f"video {video.id}")

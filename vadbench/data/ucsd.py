@@ -1,0 +1,161 @@
+"""UCSD Ped1 and Ped2 (Mahadevan et al., CVPR 2010): the official tree, and the redistribution with JPEG frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from vadbench.config import DatasetConfig
+from vadbench.data.frames import list_images
+from vadbench.data.ground_truth import Ranges, pick, read_m, read_mat
+from vadbench.data.layout import (
+    find_folder,
+    find_split,
+    not_recognised,
+    number_id,
+    open_source,
+    required_root,
+    video_entries,
+)
+from vadbench.data.masks import ImageMasks
+from vadbench.data.source import policy_of
+from vadbench.data.video import Dataset, Video
+from vadbench.errors import DataError
+
+OFFICIAL = {
+    "ucsd_ped1": {
+        "train_videos": 34,
+        "test_videos": 36,
+        "train_frames": 6800,
+        "test_frames": 7200,
+        "anomalous_frames": 4045,
+        "mask_videos": 10,
+    },
+    "ucsd_ped2": {
+        "train_videos": 16,
+        "test_videos": 12,
+        "train_frames": 2550,
+        "test_frames": 2010,
+        "anomalous_frames": 1648,
+        "mask_videos": 12,
+    },
+}
+
+# Name of the tree, where its two splits are, and what the clips in them are called.
+_TREES = (
+    ("official", (("Train",), ("Test",)), r"(Train|Test)\d+"),
+    ("redistribution", (("training/frames", "training"), ("testing/frames", "testing")), r"(Train|Test)?\d+"),
+)
+
+
+def load(config: DatasetConfig) -> Dataset:
+    """UCSD Ped1 or Ped2, by ``config.name``; labels from the ``.m`` list, else from the redistributed ``.mat``."""
+    number = config.name[-1]
+    policy = policy_of(config)
+    root = required_root(config.root, config.name, expected_tree(config.name))
+    folders = [root] + ([Path(config.masks_root).expanduser()] if config.masks_root else [])
+    train, test, tree = _splits(root, number, config.name)
+    labels, label_source, warnings = _labels(folders, number)
+    masks = _mask_folders(folders, number)
+    videos = []
+    for path in test:
+        video, source = number_id(path.stem), open_source(path, policy)
+        known = pick(labels, video, source.n_frames, label_source) if labels is not None else None
+        mask = ImageMasks(masks[video], policy) if video in masks else None
+        videos.append(Video(video, source, labels=known, masks=mask))
+    return Dataset(
+        name=config.name,
+        train=tuple(Video(number_id(path.stem), open_source(path, policy)) for path in train),
+        test=tuple(videos),
+        label_source=label_source,
+        tree=tree,
+        expected=OFFICIAL[config.name],
+        warnings=tuple(warnings),
+    )
+
+
+def expected_tree(name: str) -> str:
+    """Both trees, for messages."""
+    n = name[-1]
+    return (
+        f"  UCSD_Anomaly_Dataset.v1p2/UCSDped{n}/            the official tree\n"
+        "    Train/Train001/001.tif ...\n"
+        f"    Test/UCSDped{n}.m, Test001/001.tif ..., Test001_gt/001.bmp ...\n"
+        f"  or ped{n}/                                        the redistribution\n"
+        "    training/frames/01/000.jpg ...\n"
+        "    testing/frames/01/000.jpg ...\n"
+        f"    ped{n}.mat"
+    )
+
+
+def _splits(root: Path, number: str, name: str) -> tuple[list[Path], list[Path], str]:
+    """The clips' folders of the first tree that holds frames, and which tree it is. The official one goes first."""
+    for tree, splits, clips in _TREES:
+        base = find_folder(root, lambda f: _is_base(f, number, splits, clips))  # noqa: B023
+        if base is None:
+            continue
+        other = _other(number)
+        if find_folder(base, lambda f: any(f.glob(f"*ped{other}.m*")), depth=1):  # noqa: B023
+            raise DataError(f"dataset.root={root}: this is UCSD Ped{other}. Use dataset=ucsd_ped{other}.")
+        found = [find_split(base, names, clips) for names in splits]
+        train, test = (list(video_entries(folder, clips)) if folder else [] for folder in found)
+        kind = next((_first_suffix(path) for path in [*train, *test]), "")
+        return train, test, f"{tree} ({kind})"
+    raise not_recognised(root, name, expected_tree(name))
+
+
+def _is_base(folder: Path, number: str, splits: tuple[tuple[str, ...], ...], clips: str) -> bool:
+    return _may_be(folder, number) and any(find_split(folder, names, clips) for names in splits)
+
+
+def _may_be(folder: Path, number: str) -> bool:
+    """False for a folder whose name speaks of the other set only."""
+    name = folder.name.lower()
+    return f"ped{number}" in name or f"ped{_other(number)}" not in name
+
+
+def _other(number: str) -> str:
+    return "2" if number == "1" else "1"
+
+
+def _first_suffix(folder: Path) -> str:
+    return list_images(folder)[0][0].suffix.lower() if folder.is_dir() else folder.suffix.lower()
+
+
+def _labels(
+    folders: list[Path], number: str
+) -> tuple[Sequence[Ranges] | Mapping[str, np.ndarray] | None, str, list[str]]:
+    """The label list, where it came from, and a warning if two lists differ."""
+    lists = [path for folder in folders for path in _files(folder, f"UCSDped{number}.m", f"Test/UCSDped{number}.m")]
+    mats = [path for folder in folders for path in _files(folder, f"ped{number}.mat")]
+    official = read_m(lists[0]) if lists else None
+    copied = read_mat(mats[0]) if mats else None
+    if official is None:
+        if copied is None:
+            return None, "none", [f"no label list (UCSDped{number}.m or ped{number}.mat) found: scores only"]
+        return copied, mats[0].name, []
+    warnings = []
+    if isinstance(copied, list) and copied != official:
+        clips = [f"{i:02d}" for i, (a, b) in enumerate(zip(official, copied, strict=False), 1) if a != b]
+        warnings.append(f"{mats[0].name} differs from {lists[0].name} in clips {', '.join(clips)}; the latter is used")
+    return official, lists[0].name, warnings
+
+
+def _files(root: Path, *names: str) -> list[Path]:
+    """The nearest file of each of ``names`` at or below ``root``."""
+    for name in names:
+        folder = find_folder(root, lambda f: (f / name).is_file())  # noqa: B023
+        if folder:
+            return [folder / name]
+    return []
+
+
+def _mask_folders(folders: list[Path], number: str) -> dict[str, Path]:
+    """Clip to its folder of masks, ``Test001_gt``."""
+    for root in folders:
+        base = find_folder(root, lambda f: _may_be(f, number) and any(f.glob("Test*_gt")))
+        if base:
+            return {number_id(p.name): p for p in sorted(base.glob("Test*_gt")) if p.is_dir()}
+    return {}
