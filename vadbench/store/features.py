@@ -43,6 +43,7 @@ class Counts:
 class Store(Protocol):
     """What a run needs of a store."""
 
+    dtype: str
     counts: Counts
 
     def get(self, extractor: Extractor, video: Video, video_digest: str | None = None) -> dict[str, Features]:
