@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 from pydantic.dataclasses import dataclass
 
 from vadbench.errors import ConfigError, nearest
@@ -148,7 +148,14 @@ AnyDataset = Annotated[
 ]
 
 
-PerDataset = Annotated[float, Field(ge=0)] | dict[str, Annotated[float, Field(ge=0)]]
+def _has_default(value: dict[str, float]) -> dict[str, float]:
+    if "default" not in value:
+        raise ValueError("a value for each data set needs the key 'default' for all others")
+    return value
+
+
+Frames = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+PerDataset = Frames | Annotated[dict[str, Frames], AfterValidator(_has_default)]
 """A number of frames, or one for each data set name with the key ``default`` for all others; fixed a priori."""
 
 
@@ -302,11 +309,25 @@ def check(values: Mapping[str, Any]) -> RunConfig:
 
 def _describe(error: Any, values: Mapping[str, Any]) -> str:
     """One line for one pydantic error: key, value, what is allowed."""
-    path = [str(p) for p in error["loc"]]
+    path = _written(error["loc"], values)
     key = ".".join(path)
     if error["type"] == "unexpected_keyword_argument":
         return f"{key}: no such key. {nearest(path[-1], _keys_beside(path, values))}"
-    return f"{key}={error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{key}={error['input']!r}: {message[0].lower()}{message[1:]}"
+
+
+def _written(location: tuple[Any, ...], values: Any) -> list[str]:
+    """The path as it is written in a configuration; pydantic adds the names of the members of a union."""
+    path = []
+    for position, part in enumerate(location):
+        inside = part in values if isinstance(values, Mapping) else isinstance(values, list) and isinstance(part, int)
+        if inside:
+            path.append(str(part))
+            values = values[part]
+        elif position == len(location) - 1 and isinstance(values, Mapping):
+            path.append(str(part))  # a key that is missing
+    return path
 
 
 def _keys_beside(path: list[str], values: Any) -> list[str]:

@@ -1,0 +1,114 @@
+"""The protocol card: one table, the same raw scores under every protocol, and apart from them the oracles.
+
+Shape legend: T frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from vadbench.evaluation import protocols as p
+from vadbench.evaluation.bootstrap import bootstrap
+from vadbench.evaluation.frame import average_precision, equal_error_rate, frame_auroc, macro, micro
+from vadbench.evaluation.steps import WHOLE_VIDEO
+
+
+def protocol_card(
+    scores_by_video: Mapping[str, Any],
+    labels_by_video: Mapping[str, Any],
+    dataset: str | None = None,
+    protocols: Sequence[p.Protocol] | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """One JSON-able row a protocol, those that read the test labels last and with ``oracle`` True.
+
+    Keys: protocol, version, oracle, auroc_micro, ci_low, ci_high, auroc_macro, macro (its convention), ap, eer,
+    n_frames (kept), n_anomalous, share_kept, causal, frames_ahead (null: the whole video), chosen, gain_over_raw,
+    source, note. ``gain_over_raw``: micro AUROC minus that of the raw scores, in every row. Undefined values are NaN.
+    """
+    listed = list(protocols) if protocols is not None else p.load_protocols("all")
+    raw = micro(frame_auroc, scores_by_video, labels_by_video)
+    n_frames = sum(len(scores) for scores in scores_by_video.values())
+    rows = []
+    for protocol in sorted(listed, key=lambda q: q.uses_test_labels):
+        applied = p.apply(protocol, scores_by_video, labels_by_video, dataset)
+        rows.append(_row(protocol, applied, raw, n_frames, dataset, resamples, seed))
+    return rows
+
+
+def _row(
+    protocol: p.Protocol,
+    applied: p.Applied,
+    raw: float,
+    n_frames: int,
+    dataset: str | None,
+    resamples: int,
+    seed: int,
+) -> dict[str, Any]:
+    scores, labels = applied.scores, applied.labels
+    found = bootstrap(frame_auroc, scores, labels, resamples, seed)
+    kept = sum(s.size for s in scores.values())
+    ahead = p.frames_ahead(protocol, dataset or "default")
+    return {
+        "protocol": protocol.name,
+        "version": protocol.version,
+        "oracle": protocol.uses_test_labels,
+        "auroc_micro": found.value,
+        "ci_low": found.low,
+        "ci_high": found.high,
+        "auroc_macro": macro(frame_auroc, scores, labels, protocol.macro),
+        "macro": protocol.macro,
+        "ap": micro(average_precision, scores, labels),
+        "eer": micro(equal_error_rate, scores, labels),
+        "n_frames": kept,
+        "n_anomalous": int(sum(y.sum() for y in labels.values())),
+        "share_kept": kept / n_frames if n_frames else float("nan"),
+        "causal": ahead == 0,
+        "frames_ahead": None if ahead == WHOLE_VIDEO else ahead,
+        "chosen": applied.chosen,
+        "gain_over_raw": found.value - raw,
+        "source": protocol.source,
+        "note": protocol.note,
+    }
+
+
+def format_card(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The card as text, in percent; oracles stand apart under a line that says what they are."""
+    honest = [row for row in rows if not row["oracle"]]
+    oracles = [row for row in rows if row["oracle"]]
+    text = _table(honest)
+    if oracles:
+        text += '\n\nTuned on the test labels (not results: what looking would have "gained" over raw)\n' + _table(
+            oracles
+        )
+    return text
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    columns = ["protocol", "micro AUROC", "95% interval", "vs raw", "macro AUROC", "macro rule", "AP", "EER"]
+    columns += ["frames", "looks ahead"]
+    cells = [
+        [
+            f"{row['protocol']} v{row['version']}" + "".join(f" {k}={v:g}" for k, v in row["chosen"].items()),
+            _percent(row["auroc_micro"]),
+            f"{_percent(row['ci_low'])}..{_percent(row['ci_high'])}",
+            f"{100 * row['gain_over_raw']:+.2f}" if not np.isnan(row["gain_over_raw"]) else "n/a",
+            _percent(row["auroc_macro"]),
+            row["macro"],
+            _percent(row["ap"]),
+            _percent(row["eer"]),
+            f"{row['n_frames']} ({100 * row['share_kept']:.0f}%)" if row["n_frames"] else "0",
+            {None: "whole video", 0: "no"}.get(row["frames_ahead"], f"{row['frames_ahead']} frames"),
+        ]
+        for row in rows
+    ]
+    return pd.DataFrame(cells, columns=columns).to_string(index=False)
+
+
+def _percent(value: float) -> str:
+    return "n/a" if np.isnan(value) else f"{100 * value:.2f}"

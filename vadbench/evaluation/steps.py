@@ -1,0 +1,156 @@
+"""The steps that protocols are made of: what each does to the raw scores, and how far it looks ahead.
+
+Shape legend: T frames of a video, K of them kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import ndimage
+
+from vadbench.config import (
+    DropStep,
+    GaussianStep,
+    GaussianTapsStep,
+    MedianStep,
+    MinMaxStep,
+    OracleGaussianStep,
+    PerDataset,
+    ProtocolStep,
+    SubsampleStep,
+)
+from vadbench.evaluation import ranks
+
+WHOLE_VIDEO = -1
+"""The look-ahead of a step that uses the test video as a whole."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is left of one video: ``scores (K,) float64``, ``labels (K,) bool``, ``frames (K,)`` their frame numbers."""
+
+    scores: np.ndarray
+    labels: np.ndarray
+    frames: np.ndarray
+
+
+Videos = dict[str, Kept]
+
+
+def run_step(step: ProtocolStep, videos: Videos, dataset: str) -> tuple[Videos, dict[str, float]]:
+    """The videos after ``step``, and what the step chose by itself (an oracle's sigma)."""
+    if isinstance(step, DropStep):
+        return {v: _keep(k, slice(step.first, max(k.scores.size - step.last, 0))) for v, k in videos.items()}, {}
+    if isinstance(step, SubsampleStep):
+        return {v: _keep(k, slice(step.start, None, step.every)) for v, k in videos.items()}, {}
+    if isinstance(step, OracleGaussianStep):
+        tried = {sigma: _filtered(videos, _gaussian(sigma), step.over) for sigma in step.sigmas}
+        best = max(tried, key=lambda sigma: (_micro_auroc(tried[sigma]), -sigma))
+        return tried[best], {"sigma": float(best)}
+    if isinstance(step, MinMaxStep):
+        if step.datasets is not None and dataset not in step.datasets:
+            return videos, {}
+        return _filtered(videos, _minmax, step.over), {}
+    if isinstance(step, GaussianStep):
+        sigma = value_for(step.sigma, dataset)
+        return _filtered(videos, _past_gaussian(sigma) if step.window == "past" else _gaussian(sigma), step.over), {}
+    if isinstance(step, GaussianTapsStep):
+        taps = _gaussian_taps(round(value_for(step.taps, dataset)), value_for(step.sigma, dataset))
+        return _filtered(videos, taps, "video"), {}
+    return _filtered(videos, _median(step.size), "video"), {}
+
+
+def look_ahead(step: ProtocolStep, dataset: str) -> int:
+    """How many later frames a frame's score depends on; WHOLE_VIDEO if it depends on all of them."""
+    if isinstance(step, GaussianStep):
+        if step.over == "all_videos":
+            return WHOLE_VIDEO
+        return 0 if step.window == "past" else int(4 * value_for(step.sigma, dataset) + 0.5)
+    if isinstance(step, GaussianTapsStep):
+        return round(value_for(step.taps, dataset)) // 2
+    if isinstance(step, MedianStep):
+        return step.size // 2
+    if isinstance(step, MinMaxStep):
+        return WHOLE_VIDEO if step.datasets is None or dataset in step.datasets else 0
+    if isinstance(step, OracleGaussianStep):
+        return WHOLE_VIDEO if step.over == "all_videos" else int(4 * max(step.sigmas) + 0.5)
+    return 0
+
+
+def value_for(value: PerDataset, dataset: str) -> float:
+    """The number for a data set, by its name or ``default``."""
+    return float(value.get(dataset, value["default"]) if isinstance(value, dict) else value)
+
+
+def _keep(kept: Kept, part: slice) -> Kept:
+    return Kept(kept.scores[part], kept.labels[part], kept.frames[part])
+
+
+def _filtered(videos: Videos, function: Callable[[np.ndarray], np.ndarray], over: str) -> Videos:
+    """The scores passed through ``function``, video by video or all of them written one after the other."""
+    if over == "all_videos" and videos:
+        ends = np.cumsum([kept.scores.size for kept in videos.values()])[:-1]
+        pieces = np.split(function(np.concatenate([kept.scores for kept in videos.values()])), ends)
+    else:
+        pieces = [function(kept.scores) for kept in videos.values()]
+    return {video: replace(kept, scores=piece) for (video, kept), piece in zip(videos.items(), pieces, strict=True)}
+
+
+def _minmax(scores: np.ndarray) -> np.ndarray:
+    if not scores.size:
+        return scores
+    low, high = scores.min(), scores.max()
+    # Halves, because the range of two floats can be larger than the largest float.
+    return (scores / 2 - low / 2) / (high / 2 - low / 2) if high / 2 > low / 2 else np.zeros_like(scores)
+
+
+def _gaussian(sigma: float) -> Callable[[np.ndarray], np.ndarray]:
+    def smooth(scores: np.ndarray) -> np.ndarray:
+        if not scores.size or sigma == 0:
+            return scores
+        return ndimage.gaussian_filter1d(scores, sigma, mode="reflect", truncate=4.0)
+
+    return smooth
+
+
+def _past_gaussian(sigma: float) -> Callable[[np.ndarray], np.ndarray]:
+    """The half of the window that has been seen, with weights that sum to 1 however few frames there were."""
+
+    def smooth(scores: np.ndarray) -> np.ndarray:
+        if not scores.size or sigma == 0:
+            return scores
+        weight = np.exp(-0.5 * (np.arange(int(4 * sigma + 0.5) + 1) / sigma) ** 2)
+        seen = np.cumsum(weight)[np.minimum(np.arange(scores.size), weight.size - 1)]
+        return np.convolve(scores, weight)[: scores.size] / seen
+
+    return smooth
+
+
+def _gaussian_taps(taps: int, sigma: float) -> Callable[[np.ndarray], np.ndarray]:
+    """A window of ``taps`` weights that sum to 1, with zeros beyond the ends."""
+
+    def smooth(scores: np.ndarray) -> np.ndarray:
+        if not scores.size or taps < 2 or sigma == 0:
+            return scores
+        weight = np.exp(-0.5 * ((np.arange(taps) - (taps - 1) / 2) / sigma) ** 2)
+        padded = np.pad(scores, (taps // 2, (taps - 1) // 2))
+        return np.convolve(padded, weight / weight.sum(), mode="valid")
+
+    return smooth
+
+
+def _median(size: int) -> Callable[[np.ndarray], np.ndarray]:
+    def smooth(scores: np.ndarray) -> np.ndarray:
+        return ndimage.median_filter(scores, size=size, mode="constant", cval=0.0) if scores.size else scores
+
+    return smooth
+
+
+def _micro_auroc(videos: Videos) -> float:
+    scores = np.concatenate([kept.scores for kept in videos.values()])
+    labels = np.concatenate([kept.labels for kept in videos.values()])
+    value = ranks.auroc(ranks.rank_table(scores, labels))
+    return -1.0 if np.isnan(value) else value
