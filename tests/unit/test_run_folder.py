@@ -1,0 +1,74 @@
+"""A run folder says what it is at every moment, whatever happens to the process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vadbench.errors import StoreError
+from vadbench.run_folder import RunFolder, write_atomically
+
+
+def test_a_folder_is_complete_only_with_its_record(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    assert folder.state == "absent" and not folder.complete
+    folder.begin("seed: 0\n", ["model=fuvas"])
+    assert folder.state == "running" and not folder.complete
+    folder.end("failed", "ValueError: no")
+    assert folder.state == "failed"
+    folder.begin("seed: 0\n", [])
+    folder.finish({"metrics": {}})
+    assert folder.state == "complete" and folder.read()["status"] == "complete"
+    assert not (folder.path / "state.json").exists()
+
+
+def test_a_new_start_takes_the_old_record_away_first(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.begin("", [])
+    folder.finish({"metrics": {}})
+    folder.begin("", [])
+    assert not folder.complete
+
+
+def test_the_record_is_strict_json(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    values = {"nan": float("nan"), "inf": np.float64("inf"), "np": np.int64(3), "list": np.arange(2), "t": (1, None)}
+    folder.finish(values)
+    text = (tmp_path / "run.json").read_text()
+    assert "NaN" not in text and "Infinity" not in text
+    read = json.loads(text)
+    assert (read["nan"], read["inf"], read["np"], read["list"], read["t"]) == (None, None, 3, [0, 1], [1, None])
+
+
+def test_a_killed_run_is_interrupted_and_not_running(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from vadbench.run_folder import RunFolder;"
+        "RunFolder(Path(sys.argv[1])).begin('', []); print('begun', flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline().strip() == "begun"
+    assert RunFolder(tmp_path).state == "running"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert RunFolder(tmp_path).state == "interrupted"
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    write_atomically(path, "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_atomically(path, "half\ud800")
+    assert path.read_text() == "old" and os.listdir(tmp_path) == ["file.txt"]
+
+
+def test_a_place_that_can_not_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError, match="can't be written"):
+        RunFolder(tmp_path / "file" / "run").begin("", [])
