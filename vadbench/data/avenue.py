@@ -13,6 +13,7 @@ from vadbench.data.known_labels import KnownLabels
 from vadbench.data.layout import (
     find_folder,
     find_split,
+    label_roots,
     not_recognised,
     number_id,
     open_source,
@@ -70,7 +71,7 @@ def load(config: DatasetConfig) -> Dataset:
     base = find_folder(root, _is_base)
     if base is None:
         raise not_recognised(root, config.name, EXPECTED_TREE)
-    folders = [root] + ([Path(config.masks_root).expanduser()] if config.masks_root else [])
+    folders = label_roots(config)
     masks = _masks(folders, policy)
     train, test = (list(video_entries(f, _CLIP)) if (f := find_split(base, s, _CLIP)) else [] for s in _SPLITS)
     if config.name == "avenue17":
@@ -86,6 +87,12 @@ def load(config: DatasetConfig) -> Dataset:
         expected=OFFICIAL[config.name],
         warnings=tuple(warnings),
     )
+
+
+def reference_labels(config: DatasetConfig) -> dict[str, np.ndarray]:
+    """Labels from the masks of every clip, of those too whose video is not there."""
+    masks = _masks(label_roots(config), policy_of(config))
+    return {clip: any_of(mask) for clip, mask in sorted(masks.items())}
 
 
 def _is_base(folder: Path) -> bool:

@@ -104,33 +104,41 @@ def disagreement(path: Path, official: Mapping[str, np.ndarray]) -> str:
     ``official``: clip to ``bool (T,)``, in clip order. The file may be a .npy vector of all frames end to end (as in
     MNAD's repository), or either form of .mat.
     """
-    given = _clips(path, official)
+    given, left_out = _clips(path, official)
     if given is None:
-        return f"{path.name}: it fits another set of clips (its frames are not the {_total(official):,} loaded here)"
+        return f"{path.name}: of other clips, its frames are not the {_total(official):,} of these {len(official)}"
+    official = {clip: labels[left_out:] for clip, labels in official.items()}
+    note = f" (the first {left_out} frames of every clip are left out)" if left_out else ""
     differ = {clip: int((given[clip] != labels).sum()) for clip, labels in official.items()}
     total = sum(differ.values())
     counts = f"{sum(int(g.sum()) for g in given.values()):,} anomalous against {_anomalous(official):,}"
     if total == 0:
-        return f"{path.name}: equals the official labels ({counts})"
+        return f"{path.name}: equals the official labels, {counts}{note}"
     inverted = " (it looks inverted: 1 may mean normal)" if total > 0.5 * _total(official) else ""
     worst = ", ".join(f"{clip}: {n}" for clip, n in sorted(differ.items(), key=lambda kv: -kv[1])[:3] if n)
     share = f"{total:,} of {_total(official):,} frames differ ({total / _total(official):.1%})"
-    return f"{path.name}: {share}, {counts}; most in {worst}{inverted}"
+    return f"{path.name}: {share}, {counts}; most in {worst}{note}{inverted}"
 
 
-def _clips(path: Path, official: Mapping[str, np.ndarray]) -> dict[str, np.ndarray] | None:
+def _clips(path: Path, official: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray] | None, int]:
+    """The file's labels by clip, None if it is of other clips, and how many first frames of each clip it leaves out."""
     lengths = {clip: len(labels) for clip, labels in official.items()}
     if path.suffix == ".npy":
-        return split(read_npy(path), lengths)
+        labels = read_npy(path)
+        left_out = max(0, _total(official) - len(labels)) // max(1, len(lengths))
+        if min(lengths.values(), default=0) <= left_out:
+            return None, 0
+        return split(labels, {clip: n - left_out for clip, n in lengths.items()}), left_out
     found = read_mat(path)
     if isinstance(found, dict):
-        return found if {k: len(v) for k, v in found.items()} == lengths else None
+        return (found if {clip: len(labels) for clip, labels in found.items()} == lengths else None), 0
     if len(found) != len(lengths):
-        return None
-    return {
+        return None, 0
+    given = {
         clip: from_ranges(ranges, n, f"{path}: clip {clip}")
         for (clip, n), ranges in zip(lengths.items(), found, strict=True)
     }
+    return (given if all(len(given[clip]) == n for clip, n in lengths.items()) else None), 0
 
 
 def _total(official: Mapping[str, np.ndarray]) -> int:

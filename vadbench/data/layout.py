@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from vadbench.config import DatasetConfig
 from vadbench.data.frames import ImageFolder, holds_images, natural_key
 from vadbench.data.source import Policy, Source
 from vadbench.data.video_file import SUFFIXES, VideoFile
@@ -66,6 +67,11 @@ def number_id(name: str) -> str:
     """``"01"`` from ``"Test001"``, ``"01"``, ``"1.avi"``: the last number in a name, two digits at least."""
     found = re.findall(r"\d+", name)
     return f"{int(found[-1]):02d}" if found else name
+
+
+def label_roots(config: DatasetConfig) -> list[Path]:
+    """Where labels and masks may be: the masks' own root first."""
+    return [Path(root).expanduser() for root in (config.masks_root, config.root) if root]
 
 
 def required_root(root: str | None, name: str, expected: str) -> Path:

@@ -11,6 +11,7 @@ from vadbench.data.ground_truth import read_npy
 from vadbench.data.layout import (
     find_folder,
     find_split,
+    label_roots,
     not_recognised,
     open_source,
     required_root,
@@ -54,7 +55,7 @@ def load(config: ShanghaiTechConfig) -> Dataset:
     base = find_folder(root, lambda f: any(find_split(f, names, _CLIP) for names in _SPLITS))
     if base is None:
         raise not_recognised(root, config.name, EXPECTED_TREE)
-    folders = [root] + ([Path(config.masks_root).expanduser()] if config.masks_root else [])
+    folders = label_roots(config)
     train, test = (list(video_entries(f, _CLIP)) if (f := find_split(base, s, _CLIP)) else [] for s in _SPLITS)
     kinds = ["video files" if paths and paths[0].is_file() else "frames" for paths in (train, test)]
     wanted = _scenes(config.scenes, [*train, *test])
@@ -74,6 +75,11 @@ def load(config: ShanghaiTechConfig) -> Dataset:
         expected=OFFICIAL,
         warnings=tuple(_warnings(config, train, videos)),
     )
+
+
+def reference_labels(config: ShanghaiTechConfig) -> dict[str, np.ndarray]:
+    """Labels from ``test_frame_mask`` of every clip, of those too whose frames are not there."""
+    return {clip: read_npy(path) for clip, path in _arrays(label_roots(config), "test_frame_mask").items()}
 
 
 def scene_of(path: Path) -> int:

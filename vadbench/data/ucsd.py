@@ -13,6 +13,7 @@ from vadbench.data.ground_truth import Ranges, pick, read_m, read_mat
 from vadbench.data.layout import (
     find_folder,
     find_split,
+    label_roots,
     not_recognised,
     number_id,
     open_source,
@@ -20,6 +21,7 @@ from vadbench.data.layout import (
     video_entries,
 )
 from vadbench.data.masks import ImageMasks
+from vadbench.data.official_files import certify, clip_lengths
 from vadbench.data.source import policy_of
 from vadbench.data.video import Dataset, Video
 from vadbench.errors import DataError
@@ -43,6 +45,8 @@ OFFICIAL = {
     },
 }
 
+TIFF_TABLE = "ucsd_ped2_tif"
+
 # Name of the tree, where its two splits are, and what the clips in them are called.
 _TREES = (
     ("official", (("Train",), ("Test",)), r"(Train|Test)\d+"),
@@ -55,7 +59,7 @@ def load(config: DatasetConfig) -> Dataset:
     number = config.name[-1]
     policy = policy_of(config)
     root = required_root(config.root, config.name, expected_tree(config.name))
-    folders = [root] + ([Path(config.masks_root).expanduser()] if config.masks_root else [])
+    folders = label_roots(config)
     train, test, tree = _splits(root, number, config.name)
     labels, label_source, warnings = _labels(folders, number)
     masks = _mask_folders(folders, number)
@@ -74,6 +78,30 @@ def load(config: DatasetConfig) -> Dataset:
         expected=OFFICIAL[config.name],
         warnings=tuple(warnings),
     )
+
+
+def reference_labels(config: DatasetConfig) -> dict[str, np.ndarray]:
+    """The official labels of every test clip, of those too whose frames are not there; empty without the ``.m``."""
+    number = config.name[-1]
+    labels, source, _ = _labels(label_roots(config), number)
+    if labels is None or not source.endswith(".m"):
+        return {}
+    lengths = clip_lengths(TIFF_TABLE, "Test") if number == "2" else {f"{i:02d}": 200 for i in range(1, 37)}
+    known = {clip: pick(labels, clip, frames, source) for clip, frames in lengths.items()}
+    return {clip: values for clip, values in known.items() if values is not None}
+
+
+def certified(config: DatasetConfig) -> str | None:
+    """One line on how many TIFFs are the official bytes; None where there are none or no list to compare with."""
+    base = find_folder(Path(config.root or ""), lambda f: _is_base(f, config.name[-1], *_TREES[0][1:]))
+    if base is None or config.name != "ucsd_ped2":
+        return None
+    same, differ, absent = certify(base, TIFF_TABLE)
+    total = same + len(differ) + len(absent)
+    line = f"{same:,} of {total:,} official TIFFs are byte for byte the published ones"
+    if differ:
+        line += f"; {len(differ):,} differ ({', '.join(differ[:3])})"
+    return line + (f"; {len(absent):,} are absent ({', '.join(absent[:3])})" if absent else "")
 
 
 def expected_tree(name: str) -> str:

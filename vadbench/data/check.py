@@ -1,0 +1,250 @@
+"""What is in a data set's folder: found against official counts, labels against masks, what is missing, digests."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vadbench.config import DatasetConfig
+from vadbench.data.catalog import DATASETS, counts, dataset_digest, label_digest, load_dataset
+from vadbench.data.ground_truth import disagreement
+from vadbench.data.masks import StackMasks, any_of
+from vadbench.data.source import Fault, Source
+from vadbench.data.video import Dataset, Video
+from vadbench.errors import VadbenchError
+
+_NAMES = {
+    "train_videos": "training videos",
+    "test_videos": "test videos",
+    "train_frames": "training frames",
+    "test_frames": "test frames",
+    "anomalous_frames": "anomalous frames",
+    "mask_videos": "test videos with masks",
+}
+_READ_AT_ONCE = 2 << 30  # bytes that a quick check may read for the digest of the frames
+
+
+@dataclass
+class CheckReport:
+    """What :func:`check` found.
+
+    Attributes
+    ----------
+    counts: name to (found, official or None); found is None where only a deep check counts it.
+    problems: what makes results wrong or not comparable.
+    remarks: what a reader should know.
+    digests: name to digest, as in the run record.
+    """
+
+    name: str
+    root: str | None
+    deep: bool
+    tree: str
+    label_source: str
+    comparable: bool
+    counts: dict[str, tuple[int | None, int | None]]
+    problems: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    digests: dict[str, str] = field(default_factory=dict)
+
+
+def check(config: DatasetConfig, deep: bool = False, compare: Sequence[Path] = ()) -> CheckReport:
+    """Look at the data set of ``config`` without decoding frames, or, with ``deep``, with decoding every one.
+
+    ``compare``: label files of other origin (``frame_labels_*.npy``, ``*.mat``); each is compared with the official
+    labels, in numbers.
+
+    Raises
+    ------
+    DataError: the root is not the data set; the message shows what is there and what was expected.
+    """
+    dataset = load_dataset(config)
+    report = CheckReport(
+        name=dataset.name,
+        root=config.root,
+        deep=deep,
+        tree=dataset.tree,
+        label_source=dataset.label_source,
+        comparable=dataset.comparable,
+        counts=_counts(dataset, deep),
+        remarks=list(dataset.warnings),
+    )
+    _missing(dataset, report)
+    _single_class(dataset, report)
+    _labels_and_masks(dataset, deep, report)
+    _headers(dataset, report)
+    if deep:
+        _decode(dataset, report)
+        _certify(config, report)
+    _digests(dataset, deep, report)
+    reference = _of_module(config, "reference_labels")
+    official = reference(config) if compare and reference else {}
+    report.remarks += [disagreement(Path(path), official) for path in compare]
+    return report
+
+
+def _counts(dataset: Dataset, deep: bool) -> dict[str, tuple[int | None, int | None]]:
+    found: dict[str, int | None] = dict(counts(dataset))
+    found["mask_videos"] = sum(video.masks is not None for video in dataset.test)
+    files = [video.source for video in dataset.train if hasattr(video.source, "path")]
+    found["train_frames"] = sum(v.n_frames for v in dataset.train) if deep or len(files) < 100 else None
+    return {key: (found[key], dataset.expected.get(key)) for key in _NAMES}
+
+
+def _missing(dataset: Dataset, report: CheckReport) -> None:
+    """Numbered videos that the official split has and this one lacks."""
+    for split, videos in (("train", dataset.train), ("test", dataset.test)):
+        official = dataset.expected.get(f"{split}_videos")
+        if official is None or len(videos) >= official:
+            continue
+        there = {video.id for video in videos}
+        absent = [f"{n:02d}" for n in range(1, official + 1) if f"{n:02d}" not in there]
+        which = f": {_spans(absent)}" if len(absent) == official - len(videos) else ""
+        report.problems.append(f"{official - len(videos)} of {official} {split} videos are missing{which}")
+    if not dataset.train:
+        report.problems.append("no training videos")
+
+
+def _spans(numbers: list[str]) -> str:
+    """``"01-03, 07"`` from consecutive numbers."""
+    spans: list[list[str]] = []
+    for number in numbers:
+        if spans and int(number) == int(spans[-1][-1]) + 1:
+            spans[-1] = [spans[-1][0], number]
+        else:
+            spans.append([number])
+    return ", ".join("-".join(span) for span in spans)
+
+
+def _single_class(dataset: Dataset, report: CheckReport) -> None:
+    share = {video.id: float(np.mean(video.labels)) for video in dataset.test if video.labels is not None}
+    for every, kind in ((1.0, "anomalous"), (0.0, "normal")):
+        ids = [clip for clip, anomalous in share.items() if anomalous == every]
+        if ids:
+            report.remarks.append(f"every frame is {kind} in {', '.join(ids)}: no AUROC of its own for such a video")
+
+
+def _labels_and_masks(dataset: Dataset, deep: bool, report: CheckReport) -> None:
+    """Frames whose label and mask disagree. Large stacks are read only by a deep check."""
+    both = [video for video in dataset.test if video.labels is not None and video.masks is not None]
+    stacks = [video for video in both if isinstance(video.masks, StackMasks)]
+    if stacks and not deep:
+        report.remarks.append(f"masks of {len(stacks)} videos not compared with their labels (--deep does)")
+        both = [video for video in both if video not in stacks]
+    with ThreadPoolExecutor() as pool:
+        differ = dict(zip((video.id for video in both), pool.map(_disagreeing, both), strict=True))
+    wrong = {clip: n for clip, n in differ.items() if n}
+    if wrong:
+        shown = ", ".join(f"{clip}: {n}" for clip, n in wrong.items())
+        report.problems.append(f"labels and masks disagree in {sum(wrong.values())} frames ({shown})")
+    elif both:
+        frames = sum(video.n_frames for video in both)
+        report.remarks.append(f"labels and masks agree in all {frames:,} frames of {len(both)} videos")
+
+
+def _disagreeing(video: Video) -> int:
+    assert video.masks is not None and video.labels is not None
+    return int((any_of(video.masks) != video.labels).sum())
+
+
+def _headers(dataset: Dataset, report: CheckReport) -> None:
+    """Image files whose header is unsound or says another size; a quick look that a decoding one completes."""
+    if _bytes(dataset) > _READ_AT_ONCE:
+        return
+    for split, videos in (("train", dataset.train), ("test", dataset.test)):
+        for video in videos:
+            headers = getattr(video.source, "headers", None)
+            for found in headers() if headers else ():
+                if isinstance(found, Fault):
+                    report.problems.append(f"{split} {video.id}: {found.message}")
+                elif found != video.size:
+                    report.problems.append(f"{split} {video.id}: a frame is {found[1]} x {found[0]}")
+
+
+def _decode(dataset: Dataset, report: CheckReport) -> None:
+    """Decode every frame; a fault is a problem, and the next video goes on."""
+    total = 0
+    for split, videos in (("train", dataset.train), ("test", dataset.test)):
+        for video in videos:
+            try:
+                decoded = sum(1 for _ in video.frames())
+            except VadbenchError as error:
+                report.problems.append(f"{split} {video.id}: {error}")
+                continue
+            total += decoded
+            if decoded != video.n_frames:
+                report.problems.append(f"{split} {video.id}: {decoded} frames decode, {video.n_frames} were counted")
+            faults = video.source.faults if isinstance(video.source, Source) else {}
+            report.problems += [f"{split} {video.id}: {message}" for message in faults.values()]
+    report.remarks.append(f"{total:,} frames decoded")
+
+
+def _certify(config: DatasetConfig, report: CheckReport) -> None:
+    certified = _of_module(config, "certified")
+    line = certified(config) if certified else None
+    if line:
+        report.remarks.append(line)
+
+
+def _of_module(config: DatasetConfig, name: str) -> Callable[[Any], Any] | None:
+    """A function that the module of a data set may have."""
+    return getattr(importlib.import_module(DATASETS.load(config.name).__module__), name, None)
+
+
+def _digests(dataset: Dataset, deep: bool, report: CheckReport) -> None:
+    report.digests["labels"] = label_digest(dataset)
+    if deep or _bytes(dataset) <= _READ_AT_ONCE:
+        report.digests["frames"] = dataset_digest(dataset)
+    else:
+        report.remarks.append("the digest of the frames reads every file: use --deep")
+
+
+def _bytes(dataset: Dataset) -> int:
+    """Bytes on disk of all frames, estimated from each folder's first file."""
+    total = 0
+    for video in [*dataset.train, *dataset.test]:
+        path, files = getattr(video.source, "path", None), getattr(video.source, "files", None)
+        if path is not None:
+            total += path.stat().st_size
+        elif files and files[0] is not None:
+            total += files[0].stat().st_size * len(files)
+    return total
+
+
+def format_report(report: CheckReport) -> str:
+    """The report as text for a terminal."""
+    lines = [
+        f"{report.name}: {report.root}",
+        f"  tree           {report.tree or '-'}",
+        f"  labels         {report.label_source}",
+        f"  comparable     {'yes' if report.comparable else 'no: not the full official split'}",
+        "",
+        f"  {'':24}{'found':>10}{'official':>10}",
+    ]
+    for key, (found, official) in report.counts.items():
+        mark = "" if official is None or found is None or found == official else "   differs"
+        shown = "--deep" if found is None else f"{found:,}"
+        lines.append(f"  {_NAMES[key]:24}{shown:>10}{'-' if official is None else f'{official:,}':>10}{mark}")
+    for title, entries in (("problems", report.problems), ("remarks", report.remarks)):
+        if entries:
+            lines += ["", f"  {title}", *(f"    - {entry}" for entry in entries)]
+    lines += ["", *(f"  {name} digest  {digest}" for name, digest in report.digests.items())]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def run(words: list[str]) -> int:
+    """``python -m vadbench check dataset=avenue [--deep] [compare=labels.npy,...]``: 0, or 1 if there are problems."""
+    from vadbench.compose import compose
+
+    deep = "--deep" in words
+    compare = [Path(p) for word in words if word.startswith("compare=") for p in word.partition("=")[2].split(",")]
+    rest = [word for word in words if word != "--deep" and not word.startswith("compare=")]
+    report = check(compose(rest).dataset, deep, compare)
+    print(format_report(report))
+    return 1 if report.problems else 0
