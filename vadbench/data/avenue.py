@@ -76,7 +76,7 @@ def load(config: DatasetConfig) -> Dataset:
     train, test = (list(video_entries(f, _CLIP)) if (f := find_split(base, s, _CLIP)) else [] for s in _SPLITS)
     if config.name == "avenue17":
         test = [path for path in test if number_id(path.stem) not in AVENUE17_LEAVES_OUT]
-    videos, source, warnings = _with_labels(test, masks, folders, policy)
+    videos, source = _with_labels(test, masks, folders, policy)
     files = any(path.is_file() for path in [*train, *test])
     return Dataset(
         name=config.name,
@@ -85,7 +85,7 @@ def load(config: DatasetConfig) -> Dataset:
         label_source=source,
         tree="official (video files)" if files else "redistribution (frames)",
         expected=OFFICIAL[config.name],
-        warnings=tuple(warnings),
+        warnings=("neither testing_label_mask nor avenue.mat found: scores only",) if source == "none" else (),
     )
 
 
@@ -125,35 +125,21 @@ def _masks(folders: list[Path], policy: Policy) -> dict[str, MaskSource]:
 
 def _with_labels(
     test: list[Path], masks: dict[str, MaskSource], folders: list[Path], policy: Policy
-) -> tuple[list[Video], str, list[str]]:
-    """The test videos, where their labels came from, and a warning if ``avenue.mat`` says otherwise."""
-    mat = next((f / "avenue.mat" for r in folders if (f := find_folder(r, _has_mat))), None)
-    copied = read_mat(mat) if mat else None
-    videos, sources, differ = [], set(), {}
+) -> tuple[list[Video], str]:
+    """The test videos and where their labels came from: the masks, ``avenue.mat`` for clips without."""
+    lacking = any(number_id(path.stem) not in masks for path in test)
+    mat = next((f / "avenue.mat" for r in folders if (f := find_folder(r, _has_mat))), None) if lacking else None
+    listed = read_mat(mat) if mat else {}
+    videos, sources = [], set()
     for path in test:
         clip, source = number_id(path.stem), open_source(path, policy)
         mask = masks.get(clip)
-        other = pick(copied, clip, source.n_frames, str(mat)) if copied is not None else None
-        labels = any_of(mask) if mask is not None else other
+        labels = any_of(mask) if mask is not None else pick(listed, clip, source.n_frames, str(mat))
         if labels is not None:
             sources.add("volLabel masks" if mask is not None else "avenue.mat")
-        if mask is not None and other is not None and labels is not None and not np.array_equal(labels, other):
-            differ[clip] = _differences(labels, other)
         videos.append(Video(clip, source, labels=labels, masks=mask))
-    warnings = []
-    if differ:
-        clips = ", ".join(f"{clip}: {n}" for clip, n in differ.items())
-        warnings.append(f"avenue.mat differs from the masks in {sum(differ.values())} frames ({clips}); masks are used")
-    if not sources and test:
-        warnings.append("neither testing_label_mask nor avenue.mat found: scores only")
-    return videos, " and ".join(sorted(sources)) or "none", warnings
+    return videos, " and ".join(sorted(sources)) or "none"
 
 
 def _has_mat(folder: Path) -> bool:
     return (folder / "avenue.mat").is_file()
-
-
-def _differences(labels: np.ndarray, other: np.ndarray) -> int:
-    """Frames that differ; those that only one side has count too."""
-    shared = min(len(labels), len(other))
-    return int((labels[:shared] != other[:shared]).sum()) + abs(len(labels) - len(other))

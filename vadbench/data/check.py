@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 from vadbench.config import DatasetConfig
 from vadbench.data.catalog import DATASETS, counts, dataset_digest, label_digest, load_dataset
 from vadbench.data.ground_truth import disagreement
+from vadbench.data.layout import label_roots
 from vadbench.data.masks import StackMasks, any_of
 from vadbench.data.source import Fault, Source
 from vadbench.data.video import Dataset, Video
@@ -57,8 +58,8 @@ class CheckReport:
 def check(config: DatasetConfig, deep: bool = False, compare: Sequence[Path] = ()) -> CheckReport:
     """Look at the data set of ``config`` without decoding frames, or, with ``deep``, with decoding every one.
 
-    ``compare``: label files of other origin (``frame_labels_*.npy``, ``*.mat``); each is compared with the official
-    labels, in numbers.
+    ``compare``: label files of other origin (``frame_labels_*.npy``, ``*.mat``) to compare with the official labels,
+    in numbers; those in the data set's own folder are compared anyway.
 
     Raises
     ------
@@ -83,10 +84,23 @@ def check(config: DatasetConfig, deep: bool = False, compare: Sequence[Path] = (
         _decode(dataset, report)
         _certify(config, report)
     _digests(dataset, deep, report)
-    reference = _of_module(config, "reference_labels")
-    official = reference(config) if compare and reference else {}
-    report.remarks += [disagreement(Path(path), official) for path in compare]
+    _compare(config, dict.fromkeys([*label_files(config), *compare]), report)
     return report
+
+
+def label_files(config: DatasetConfig) -> list[Path]:
+    """Label files of other origin that lie in the data set's folder or one below it."""
+    names = ("frame_labels_*.npy", "avenue.mat", "ped[12].mat")
+    return [
+        p for root in label_roots(config) for name in names for p in sorted([*root.glob(name), *root.glob(f"*/{name}")])
+    ]
+
+
+def _compare(config: DatasetConfig, files: Collection[Path], report: CheckReport) -> None:
+    """How each of ``files`` differs from the official labels; nothing where the data set has none."""
+    reference = _of_module(config, "reference_labels")
+    official = reference(config) if files and reference else {}
+    report.remarks += [disagreement(Path(path), official) for path in files if official]
 
 
 def _counts(dataset: Dataset, deep: bool) -> dict[str, tuple[int | None, int | None]]:

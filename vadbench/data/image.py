@@ -100,6 +100,16 @@ def decode(data: bytes, max_pixels: int) -> np.ndarray:
     ------
     DataError: damaged, cut short, of another depth, or larger than ``max_pixels``; the message does not know the file.
     """
+    import cv2
+
+    pixels = to_uint8(decode_pixels(data, max_pixels))
+    if pixels.ndim == 2:
+        return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+
+
+def decode_pixels(data: bytes, max_pixels: int) -> np.ndarray:
+    """The pixels as stored, ``uint8`` or ``uint16``, ``(H, W)`` or ``(H, W, 3)`` BGR; errors as of :func:`decode`."""
     height, width = header_size(data)
     check_pixels(height, width, max_pixels)
     import cv2
@@ -111,10 +121,7 @@ def decode(data: bytes, max_pixels: int) -> np.ndarray:
         raise DataError(f"it does not decode: {str(error).splitlines()[0]}") from None
     if pixels is None:
         raise DataError("it does not decode")
-    pixels = to_uint8(np.asarray(pixels))
-    if pixels.ndim == 2:
-        return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    return np.asarray(pixels)
 
 
 def to_uint8(pixels: np.ndarray) -> np.ndarray:

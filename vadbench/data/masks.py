@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vadbench.data.frames import ImageFolder
-from vadbench.data.image import decode
+from vadbench.data.image import decode_pixels
 from vadbench.data.source import Policy, sha256
 from vadbench.data.video import MaskSource
 from vadbench.errors import DataError
@@ -35,9 +35,10 @@ class ImageMasks:
         if path is None:
             raise DataError(f"{self.folder}: the mask of frame {frame} is missing from the numbering.")
         try:
-            return np.asarray(decode(path.read_bytes(), self._policy.max_pixels).any(axis=2))
+            pixels = decode_pixels(path.read_bytes(), self._policy.max_pixels) != 0
         except DataError as error:
             raise DataError(f"{path}: mask of frame {frame}: {error}.") from None
+        return pixels if pixels.ndim == 2 else np.asarray(pixels.any(axis=2))
 
 
 class StackMasks:

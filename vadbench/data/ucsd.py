@@ -61,7 +61,7 @@ def load(config: DatasetConfig) -> Dataset:
     root = required_root(config.root, config.name, expected_tree(config.name))
     folders = label_roots(config)
     train, test, tree = _splits(root, number, config.name)
-    labels, label_source, warnings = _labels(folders, number)
+    labels, label_source = _labels(folders, number)
     masks = _mask_folders(folders, number)
     videos = []
     for path in test:
@@ -76,14 +76,14 @@ def load(config: DatasetConfig) -> Dataset:
         label_source=label_source,
         tree=tree,
         expected=OFFICIAL[config.name],
-        warnings=tuple(warnings),
+        warnings=() if labels is not None else (f"neither UCSDped{number}.m nor ped{number}.mat found: scores only",),
     )
 
 
 def reference_labels(config: DatasetConfig) -> dict[str, np.ndarray]:
     """The official labels of every test clip, of those too whose frames are not there; empty without the ``.m``."""
     number = config.name[-1]
-    labels, source, _ = _labels(label_roots(config), number)
+    labels, source = _labels(label_roots(config), number)
     if labels is None or not source.endswith(".m"):
         return {}
     lengths = clip_lengths(TIFF_TABLE, "Test") if number == "2" else {f"{i:02d}": 200 for i in range(1, 37)}
@@ -152,23 +152,13 @@ def _first_suffix(folder: Path) -> str:
     return list_images(folder)[0][0].suffix.lower() if folder.is_dir() else folder.suffix.lower()
 
 
-def _labels(
-    folders: list[Path], number: str
-) -> tuple[Sequence[Ranges] | Mapping[str, np.ndarray] | None, str, list[str]]:
-    """The label list, where it came from, and a warning if two lists differ."""
-    lists = [path for folder in folders for path in _files(folder, f"UCSDped{number}.m", f"Test/UCSDped{number}.m")]
-    mats = [path for folder in folders for path in _files(folder, f"ped{number}.mat")]
-    official = read_m(lists[0]) if lists else None
-    copied = read_mat(mats[0]) if mats else None
-    if official is None:
-        if copied is None:
-            return None, "none", [f"no label list (UCSDped{number}.m or ped{number}.mat) found: scores only"]
-        return copied, mats[0].name, []
-    warnings = []
-    if isinstance(copied, list) and copied != official:
-        clips = [f"{i:02d}" for i, (a, b) in enumerate(zip(official, copied, strict=False), 1) if a != b]
-        warnings.append(f"{mats[0].name} differs from {lists[0].name} in clips {', '.join(clips)}; the latter is used")
-    return official, lists[0].name, warnings
+def _labels(folders: list[Path], number: str) -> tuple[Sequence[Ranges] | Mapping[str, np.ndarray] | None, str]:
+    """The label list and the file that it came from: the official ``.m`` before the redistributed ``.mat``."""
+    for names in ((f"UCSDped{number}.m", f"Test/UCSDped{number}.m"), (f"ped{number}.mat",)):
+        for folder in folders:
+            for path in _files(folder, *names):
+                return read_m(path) if path.suffix == ".m" else read_mat(path), path.name
+    return None, "none"
 
 
 def _files(root: Path, *names: str) -> list[Path]:
