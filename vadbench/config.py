@@ -280,6 +280,42 @@ class StoreConfig:
 
 
 @dataclass(config=_STRICT)
+class LocalLauncher:
+    """Processes on this machine (conf/launcher/local.yaml)."""
+
+    name: Literal["local"]
+    jobs: Positive | None  # processes at once; None: one for each GPU slot, or one where there is no GPU
+    jobs_per_gpu: Positive  # processes that may share a GPU
+
+
+@dataclass(config=_STRICT)
+class SlurmLauncher:
+    """A Slurm array by submitit (conf/launcher/slurm.yaml)."""
+
+    name: Literal["slurm"]
+    jobs: Positive  # tasks of the array
+    gpus_per_job: Annotated[int, Field(ge=0)]
+    cpus_per_job: Positive
+    mem_gb: Positive
+    minutes: Positive  # time limit of a task; a task that is preempted or timed out is queued again and resumes
+    partition: str | None
+    account: str | None
+    cluster: Literal["slurm", "local"]  # local: submitit's own processes on this machine, to try things out
+    options: dict[str, str | int]  # further sbatch options by their long names, such as {constraint: a100}
+
+
+@dataclass(config=_STRICT)
+class RayLauncher:
+    """Tasks on a Ray cluster (conf/launcher/ray.yaml)."""
+
+    name: Literal["ray"]
+    jobs: Positive  # tasks at once
+    address: str | None  # of a running cluster, or auto; None: a cluster of its own on this machine
+    cpus_per_job: Annotated[float, Field(gt=0)]
+    gpus_per_job: Annotated[float, Field(ge=0)]  # 0.5: two tasks share a GPU
+
+
+@dataclass(config=_STRICT)
 class RunConfig:
     """One run."""
 
@@ -294,6 +330,7 @@ class RunConfig:
     on_existing: Literal["skip", "rerun", "error"]
     backbone: BackboneConfig | None = None
     density: PcaConfig | None = None
+    launcher: Annotated[LocalLauncher | SlurmLauncher | RayLauncher | None, Field(discriminator="name")] = None
 
 
 _RUN = TypeAdapter(RunConfig)

@@ -28,6 +28,7 @@ _NOT_IN_KEY = {
     "on_existing",
     "results",
     "runtime",
+    "store.local",
     "store.max_gb",
     "store.path",
     "sweep",

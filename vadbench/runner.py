@@ -52,13 +52,14 @@ class Scored:
     summary: dict[str, Any]
 
 
-def run(config: RunConfig, overrides: list[str] | None = None) -> RunResult:
+def run(config: RunConfig, overrides: list[str] | None = None, dataset: Dataset | None = None) -> RunResult:
     """Run what ``config`` describes, or return the complete run that is there already.
 
-    Everything that can be wrong with the configuration or the data is raised before any work.
+    Everything that can be wrong with the configuration or the data is raised before any work. ``dataset``: what
+    ``config.dataset`` describes, if it is loaded already.
     """
     started = time.perf_counter()
-    dataset = load_dataset(config.dataset)
+    dataset = dataset or load_dataset(config.dataset)
     detector = build(config)
     detector.extractor.prepare(dataset.train)
     folder = run_folder(config, dataset, detector)
@@ -85,7 +86,9 @@ def run_folder(config: RunConfig, dataset: Dataset, detector: Detector) -> RunFo
 
 def open_store(config: RunConfig) -> FeatureStore:
     """The feature store of ``config``."""
-    return FeatureStore(config.store.path or Path(config.results) / "cache", config.store.dtype)
+    limit = None if config.store.max_gb is None else int(config.store.max_gb * 1e9)
+    path = config.store.path or Path(config.results) / "cache"
+    return FeatureStore(path, config.store.dtype, limit, config.store.local)
 
 
 def score_dataset(
