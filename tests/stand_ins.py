@@ -25,11 +25,15 @@ class RandomFilters:
         self.layers = layers
         self.channels = channels
         self.seed = seed
+        self.needs_calibration = False
         self.frames_prepared = 0
         self.clips_seen = 0
 
     def spec(self, layer: str) -> dict[str, Any]:
         return {"name": "random_filters", "layer": layer, "channels": self.channels, "seed": self.seed}
+
+    def weights_digest(self) -> str | None:
+        return None
 
     def calibrate(self, clips: Iterable[np.ndarray]) -> None:
         raise AssertionError("nothing to calibrate")

@@ -91,6 +91,7 @@ class ClipExtractor:
     pre_processor: called once for each frame, ``uint8 (H, W, 3)`` to an array; must have a ``spec()``.
     batch_size: clips that go through the backbone at once.
     short_videos: "error" refuses a video that is shorter than a clip, "pad" repeats its last frame.
+    weights_name: "pretrained", "random" or a path, for the record; None where the backbone has no weights.
 
     The features of an output are ``{"features": float32 (N, C, t, h, w), "starts": int64 (N,)}``.
     """
@@ -102,6 +103,7 @@ class ClipExtractor:
         pre_processor: PreProcess,
         batch_size: int = 1,
         short_videos: str = "error",
+        weights_name: str | None = None,
     ) -> None:
         if not hasattr(pre_processor, "spec"):
             raise TypeError(
@@ -113,17 +115,24 @@ class ClipExtractor:
         self.pre_processor = pre_processor
         self.batch_size = batch_size
         self.short_videos = short_videos
+        self.weights_name = weights_name
         self._train: tuple[Video, ...] = ()
         self._calibrated = False
 
     @property
     def _needs_calibration(self) -> bool:
-        return bool(getattr(self.backbone, "needs_calibration", False))
+        return self.backbone.needs_calibration
 
     def prepare(self, train: Sequence[Video]) -> None:
         """Remember the training videos, which set the batch-norm statistics of random weights."""
         self._train = tuple(train)
         self._calibrated = False
+
+    def weights(self) -> list[dict[str, Any]]:
+        """Which weights the features come from: part, name and digest."""
+        if self.weights_name is None:
+            return []
+        return [{"part": "backbone", "name": self.weights_name, "digest": self.backbone.weights_digest()}]
 
     def outputs(self) -> dict[str, dict[str, Any]]:
         """Layer to its spec."""

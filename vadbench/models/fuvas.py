@@ -101,8 +101,10 @@ class Fuvas:
         self.post_processor = post_processor
         self.evaluator = evaluator
         self.visualizer = visualizer
+        weights_name = None
         if isinstance(backbone, (str, BackboneConfig)):
             backbone, recipe = _build(backbone, layer, pre_trained, weights, seed, device)
+            weights_name = recipe.weights
             clip = clip or ClipPlan(recipe.clip_length, recipe.frame_step, recipe.clip_stride)
             default = PreProcessor(recipe.size, recipe.mean, recipe.std)
         elif clip is None:
@@ -119,7 +121,7 @@ class Fuvas:
             )
         self.clip = clip
         self.layer = backbone.layers[0]
-        self.extractor = ClipExtractor(backbone, clip, pre_processor, batch_size, short_videos)
+        self.extractor = ClipExtractor(backbone, clip, pre_processor, batch_size, short_videos, weights_name)
         self.decomposition: Decomposition | None = None
         self.n_components = 0
 

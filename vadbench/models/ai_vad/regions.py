@@ -1,0 +1,148 @@
+"""Where to look in a frame: boxes of detected objects and boxes of what moved outside them.
+
+Shape legend: N frame pairs, M regions of a frame, H W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vadbench.models.ai_vad.coco import PERSON
+from vadbench.models.ai_vad.detectors import Detector, NoDetector
+from vadbench.models.ai_vad.foreground import foreground_regions
+from vadbench.models.ai_vad.region_set import RegionSet, join
+
+
+@dataclass(frozen=True)
+class ForegroundRules:
+    """How moving blobs become regions. The defaults are anomalib's; the official code differs in all but the first.
+
+    Attributes
+    ----------
+    kernel_size: side of the Gaussian blur, odd.
+    threshold: grey levels (of 255) that the blurred frames must differ by.
+    min_area: box area in pixels that must be exceeded; None takes that of the detections.
+    max_aspect: longer over shorter side that a box must stay below; None allows any (official code: 10).
+    growth: pixels that a box is grown by on each side (official code: 2).
+    unfiltered: True adds blobs after the class and overlap filters, which then see detections only (official code).
+    """
+
+    kernel_size: int = 3
+    threshold: int = 18
+    min_area: int | None = None
+    max_aspect: float | None = None
+    growth: int = 0
+    unfiltered: bool = False
+
+
+class RegionExtractor:
+    """Regions of the last frame of each pair: detections there, and foreground that the pair shows outside them.
+
+    Parameters
+    ----------
+    detector: finds objects in a frame (:mod:`vadbench.models.ai_vad.detectors`); None for foreground only.
+    persons_only: keep regions of class person only; this drops foreground too, unless it is ``unfiltered``.
+    min_bbox_area: box area in pixels that must be exceeded.
+    max_bbox_overlap: a box is dropped if a larger one covers more than this share of it.
+    enable_foreground_detections: whether to look for foreground.
+    foreground: how.
+    """
+
+    def __init__(
+        self,
+        detector: Detector | None = None,
+        persons_only: bool = False,
+        min_bbox_area: int = 100,
+        max_bbox_overlap: float = 0.65,
+        enable_foreground_detections: bool = True,
+        foreground: ForegroundRules | None = None,
+    ) -> None:
+        self.detector = detector or NoDetector()
+        self.persons_only = persons_only
+        self.min_bbox_area = min_bbox_area
+        self.max_bbox_overlap = max_bbox_overlap
+        self.enable_foreground_detections = enable_foreground_detections
+        self.foreground = foreground or ForegroundRules()
+
+    def __call__(self, first_frame: np.ndarray, last_frame: np.ndarray) -> list[RegionSet]:
+        """Regions of each of N pairs ``uint8 (N, H, W, 3)`` RGB, boxes in pixels of the last frame."""
+        detected = self.detector(last_frame)
+        return [self._pair(*one) for one in zip(first_frame, last_frame, detected, strict=True)]
+
+    def spec(self) -> dict[str, Any]:
+        """Everything that the regions depend on; no network is built."""
+        import cv2
+
+        spec: dict[str, Any] = {
+            "regions": 1,
+            "detector": self.detector.spec(),
+            "persons_only": self.persons_only,
+            "min_bbox_area": self.min_bbox_area,
+            "max_bbox_overlap": self.max_bbox_overlap,
+            "foreground": None,
+        }
+        if self.enable_foreground_detections:
+            spec["foreground"] = {**self.foreground.__dict__, "opencv": cv2.__version__}
+        return spec
+
+    def add_foreground(self, regions: RegionSet, first_frame: np.ndarray, last_frame: np.ndarray) -> RegionSet:
+        """``regions`` and the moving blobs outside them, of one pair of frames ``uint8 (H, W, 3)``."""
+        return join([regions, self._blobs(regions, first_frame, last_frame)])
+
+    def post_process_bbox_detections(self, regions: RegionSet) -> RegionSet:
+        """Those of the regions of one frame that pass the filters on class, area and overlap, in this order."""
+        if self.persons_only:
+            regions = subsample_regions(regions, regions.labels == PERSON)
+        regions = subsample_regions(regions, box_areas(regions.boxes) > self.min_bbox_area)
+        return subsample_regions(regions, ~covered(regions.boxes, self.max_bbox_overlap))
+
+    def _pair(self, first: np.ndarray, last: np.ndarray, detected: RegionSet) -> RegionSet:
+        if not self.enable_foreground_detections:
+            return self.post_process_bbox_detections(detected)
+        if self.foreground.unfiltered:
+            return self.add_foreground(self.post_process_bbox_detections(detected), first, last)
+        return self.post_process_bbox_detections(self.add_foreground(detected, first, last))
+
+    def _blobs(self, regions: RegionSet, first: np.ndarray, last: np.ndarray) -> RegionSet:
+        rules = self.foreground
+        return foreground_regions(
+            first,
+            last,
+            regions.boxes,
+            rules.kernel_size,
+            rules.threshold,
+            self.min_bbox_area if rules.min_area is None else rules.min_area,
+            rules.max_aspect,
+            rules.growth,
+        )
+
+
+def subsample_regions(regions: RegionSet, keep: np.ndarray | Sequence[int]) -> RegionSet:
+    """The regions chosen by a ``bool (M,)`` mask or by indices, in that order."""
+    return regions.take(np.asarray(keep))
+
+
+def box_areas(boxes: np.ndarray) -> np.ndarray:
+    """Areas ``(M,)`` of ``(M, 4)`` boxes x1, y1, x2, y2."""
+    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+
+
+def covered(boxes: np.ndarray, share: float) -> np.ndarray:
+    """``bool (M,)``: boxes ``(M, 4)`` of which a larger one covers more than ``share`` of their own area.
+
+    Of boxes of the same size the one that comes first counts as the smaller.
+    """
+    areas = box_areas(boxes)
+    order = np.argsort(areas, kind="stable")
+    b = boxes[order]
+    width = np.minimum(b[:, None, 2], b[None, :, 2]) - np.maximum(b[:, None, 0], b[None, :, 0])
+    height = np.minimum(b[:, None, 3], b[None, :, 3]) - np.maximum(b[:, None, 1], b[None, :, 1])
+    shared = np.clip(width, 0, None) * np.clip(height, 0, None)
+    too_much = np.triu(shared > share * areas[order][:, None], k=1).any(axis=1)
+    result = np.empty(len(boxes), dtype=bool)
+    result[order] = too_much
+    return result
