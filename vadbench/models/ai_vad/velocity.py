@@ -28,8 +28,8 @@ _REGIONS_AT_ONCE = 128
 class VelocityExtractor:
     """Direction histogram of the flow in each box.
 
-    A box is sampled on a ``crop_size`` x ``crop_size`` grid (bilinear), which is the crop of fixed size in the paper, or
-    at its own pixels.
+    A box is sampled on a ``crop_size`` x ``crop_size`` grid (bilinear), which is the crop of fixed size in the paper,
+    or at its own pixels.
     The direction of a vector (u, v) is atan2(v, u) in [0, 2π); bin b covers [b, b + 1) · 2π / B. anomalib swaps the
     arguments, which only reorders the bins.
 

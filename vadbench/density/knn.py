@@ -1,0 +1,133 @@
+"""Distance to the nearest training samples, calibrated by leaving out each group in turn.
+
+Shape legend: N training samples, M samples to score, D feature size, K neighbours.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from vadbench.density.bank import Bank, build_bank, parse_bank
+from vadbench.density.base import BaseDensityEstimator, require_samples
+from vadbench.density.calibration import calibrate
+from vadbench.density.nearest import TooFewRows
+from vadbench.errors import ConfigError, DataError, nearest
+
+DISTANCES = ("l2", "squared_l2")
+
+
+class GroupedKNNEstimator(BaseDensityEstimator):
+    """Mean distance to the ``n_neighbors`` nearest rows of a bank of training samples: exact, in bounded memory.
+
+    A training sample's own score is measured without the samples of its group (its video), over all groups.
+
+    Parameters
+    ----------
+    n_neighbors: K.
+    distance: "l2", or "squared_l2", which the official code gets from its search library; after calibration they are
+        different monotone maps of each other, so that sums over streams differ.
+    calibration: "max", "p99.9" or "last_group", see :func:`vadbench.density.calibration.calibrate`.
+    bank: "full", "kmeans:k" or "coreset:ratio", see :mod:`vadbench.density.bank`.
+    calibration_samples: number of training samples, drawn with ``seed``, whose scores set the calibration; None takes
+        all, which costs N² · D multiplications (a minute at 1e5 x 512 on one core, hours at 1e6).
+    seed: of the k-means start and of that draw.
+    device: "cpu" or a CUDA device; it changes no result beyond rounding in float64.
+    """
+
+    def __init__(
+        self,
+        n_neighbors: int = 1,
+        *,
+        distance: str = "l2",
+        calibration: str = "max",
+        bank: str = "full",
+        calibration_samples: int | None = None,
+        seed: int = 0,
+        device: str = "cpu",
+    ) -> None:
+        if n_neighbors < 1:
+            raise ConfigError(f"n_neighbors={n_neighbors}: at least 1")
+        if distance not in DISTANCES:
+            raise ConfigError(f"Unknown distance {distance!r}. {nearest(distance, DISTANCES)}")
+        parse_bank(bank)
+        self.n_neighbors = n_neighbors
+        self.distance = distance
+        self.rule = calibration
+        self.kind = bank
+        self.calibration_samples = calibration_samples
+        self.seed = seed
+        self.device = device
+        self.bank: Bank | None = None
+        self._n_groups = 0
+
+    def fit(self, features: np.ndarray, groups: np.ndarray) -> None:
+        """Build the bank from ``features (N, D)`` with ``groups int (N,)`` and calibrate.
+
+        A ``float32`` array whose groups ascend is used as it is; it must not be changed afterwards.
+
+        Raises
+        ------
+        DataError: there are samples of one group only, so that nothing is left when it is left out.
+        """
+        require_samples(features, groups, self.n_neighbors + 1, f"A bank for {self.n_neighbors} neighbours")
+        present = np.unique(groups)
+        if len(present) < 2:
+            raise DataError(
+                "Nearest-neighbour scores are calibrated by leaving out one training video at a time, and only one "
+                "training video has samples. Use at least two training videos (cut a long one into parts), or switch "
+                "the pose and deep features off."
+            )
+        if np.any(groups[1:] < groups[:-1]):
+            order = np.argsort(groups, kind="stable")
+            features, groups = features[order], groups[order]
+        rows = np.asarray(features, dtype=np.float32)
+        self.bank = build_bank(self.kind, rows, groups, self.seed, self.device)
+        self._n_groups = len(present)
+        chosen = self._calibration_rows(len(rows))
+        scores = self._leave_group_out(rows, groups, chosen)
+        self.calibration = calibrate(scores, self.rule, groups[chosen])
+
+    def raw(self, features: np.ndarray) -> np.ndarray:
+        """Mean distance to the nearest rows, ``float64 (M,)``."""
+        if self.bank is None:
+            raise RuntimeError("fit before you score")
+        if len(features) == 0:
+            return np.zeros(0)
+        return self._reduce(self._searched(features, None))
+
+    def summary(self) -> dict[str, Any]:
+        """Calibration and size of the bank."""
+        if self.bank is None:
+            return {}
+        return {**super().summary(), "bank_rows": self.bank.size, "groups": self._n_groups}
+
+    def _calibration_rows(self, n: int) -> np.ndarray:
+        if self.calibration_samples is None or self.calibration_samples >= n:
+            return np.arange(n)
+        return np.sort(np.random.default_rng(self.seed).choice(n, self.calibration_samples, replace=False))
+
+    def _leave_group_out(self, rows: np.ndarray, groups: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        """Scores of the ``chosen`` training samples, each without its own group."""
+        scores = np.empty(len(chosen))
+        for group in np.unique(groups[chosen]):
+            mine = groups[chosen] == group
+            scores[mine] = self._reduce(self._searched(rows[chosen[mine]], int(group)))
+        return scores
+
+    def _searched(self, queries: np.ndarray, without: int | None) -> np.ndarray:
+        assert self.bank is not None
+        try:
+            if without is None:
+                return self.bank.squared_distances(queries, self.n_neighbors)
+            return self.bank.squared_distances_without(without, queries, self.n_neighbors)
+        except TooFewRows as error:
+            left = "" if without is None else " once a training video is left out"
+            raise DataError(
+                f"n_neighbors={self.n_neighbors} with bank={self.kind!r}: {error}{left}. "
+                "Use fewer neighbours or a larger bank."
+            ) from None
+
+    def _reduce(self, squared: np.ndarray) -> np.ndarray:
+        return (squared if self.distance == "squared_l2" else np.sqrt(squared)).mean(axis=1)
