@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from vadbench.data.video import Video
-from vadbench.models.base import ScoreMaps, VideoScores
+from vadbench.data.video import Dataset, MaskSource, Video
+from vadbench.models.base import Detector, ScoreMaps, VideoScores
+from vadbench.models.baselines import FrameDifferenceEnergy
+from vadbench.scoring import Scored
+from vadbench.store.features import Store
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,46 @@ class UpsampledMaps:
         return self.maps.at_size(frame, self.size)
 
 
+def assess(
+    detector: Detector, dataset: Dataset, scored: Scored, store: Store, protocol: Any, seed: int, **options: Any
+) -> Any:
+    """The evaluation of all test videos whose labels are known; None where it is switched off or nothing is known.
+
+    The detector's ``post_processor`` decides what happens to raw scores (True: ``protocol``; False: nothing; a function
+    of your own from scores by video to scores by video, which replaces it), its ``evaluator`` what is computed (True:
+    everything; False: nothing; a function of your own, called with scores and labels by video, that returns metrics).
+    ``options`` go to :func:`vadbench.evaluation.evaluate.evaluate`.
+    """
+    known, labels = labelled(dataset.test, scored.scores)
+    evaluator = getattr(detector, "evaluator", True)
+    if evaluator is False or not known:
+        return None
+    post_processor = getattr(detector, "post_processor", True)
+    if callable(post_processor):
+        known = dict(post_processor(known))
+    if callable(evaluator):
+        return evaluator(known, labels)
+    from vadbench.evaluation.evaluate import evaluate
+
+    maps, masks = with_masks(dataset.test, scored.scores)
+    energy = FrameDifferenceEnergy()
+    return evaluate(
+        known,
+        labels,
+        primary=protocol if post_processor is True else "raw",
+        dataset=dataset.name,
+        maps_by_video=maps or None,
+        masks_by_video=masks or None,
+        detections=_boxes(dataset.test, scored.scores, lambda video, result: result.regions),
+        tracks=_boxes(dataset.test, scored.scores, lambda video, result: video.tracks),
+        frame_energy={v.id: store.get(energy, v)["energy"]["energy"] for v in dataset.test if v.id in known},
+        training_scores=None if callable(post_processor) else scored.training_scores,
+        filled_by_video={result.video: result.filled for result in scored.scores if result.video in known},
+        seed=seed,
+        **options,
+    )
+
+
 def labelled(
     videos: Sequence[Video], scores: Sequence[VideoScores]
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -38,12 +83,24 @@ def labelled(
 
 def with_masks(
     videos: Sequence[Video], scores: Sequence[VideoScores]
-) -> tuple[dict[str, UpsampledMaps], dict[str, object]]:
+) -> tuple[dict[str, UpsampledMaps], dict[str, MaskSource]]:
     """Maps and masks by video id, of the videos that have both; maps are brought to the size of the masks."""
     maps: dict[str, UpsampledMaps] = {}
-    masks: dict[str, object] = {}
+    masks: dict[str, MaskSource] = {}
     for video, result in zip(videos, scores, strict=True):
         if video.masks is not None and result.maps is not None:
-            maps[video.id] = UpsampledMaps(result.maps, video.masks[0].shape[:2])  # type: ignore[arg-type]
+            height, width = video.masks[0].shape
+            maps[video.id] = UpsampledMaps(result.maps, (height, width))
             masks[video.id] = video.masks
     return maps, masks
+
+
+def _boxes(
+    videos: Sequence[Video],
+    scores: Sequence[VideoScores],
+    table: Callable[[Video, VideoScores], pd.DataFrame | None],
+) -> pd.DataFrame | None:
+    """One table of boxes over all videos; None unless every video has one."""
+    tables = [(video.id, table(video, result)) for video, result in zip(videos, scores, strict=True)]
+    found = [boxes.assign(video=video) for video, boxes in tables if boxes is not None]
+    return pd.concat(found, ignore_index=True) if found and len(found) == len(tables) else None

@@ -13,7 +13,7 @@ from vadbench.data.video import Dataset
 from vadbench.errors import ConfigError, DataError
 from vadbench.models.clips import ClipPlan
 from vadbench.models.fuvas import Fuvas
-from vadbench.runner import score_dataset
+from vadbench.scoring import score_dataset
 
 PLAN = ClipPlan(length=4, step=2, stride=3)
 
