@@ -1,5 +1,9 @@
 """Metrics, protocols and intervals: pure functions over arrays."""
 
+from vadbench.evaluation.bootstrap import Interval, bootstrap, paired_bootstrap
+from vadbench.evaluation.card import format_card, protocol_card
+from vadbench.evaluation.criterion import PixelCriterion, dual_pixel_criterion, pixel_criterion
+from vadbench.evaluation.delay import DetectionDelay, detection_delay
 from vadbench.evaluation.evaluate import Evaluation, evaluate
 from vadbench.evaluation.frame import (
     average_precision,
@@ -12,21 +16,49 @@ from vadbench.evaluation.frame import (
     undefined_videos,
 )
 from vadbench.evaluation.pixel import aupro, pixel_auroc, pixel_average_precision, pixel_f1, pixel_metrics
+from vadbench.evaluation.protocols import apply, load_protocol, load_protocols, protocol_names
+from vadbench.evaluation.region_maps import detections_from_maps, rbdc_tbdc_from_maps
+from vadbench.evaluation.regions import RegionCriteria, rbdc_tbdc
+from vadbench.evaluation.thresholds import f1_at, oracle_f1, training_threshold
+from vadbench.evaluation.tracks import read_tracks, tracks_from_masks
 
 __all__ = [
+    "DetectionDelay",
     "Evaluation",
+    "Interval",
+    "PixelCriterion",
+    "RegionCriteria",
+    "apply",
     "aupro",
     "average_precision",
+    "bootstrap",
+    "detection_delay",
+    "detections_from_maps",
+    "dual_pixel_criterion",
     "equal_error_rate",
     "evaluate",
+    "f1_at",
+    "format_card",
     "frame_auroc",
+    "load_protocol",
+    "load_protocols",
     "macro",
     "micro",
+    "oracle_f1",
+    "paired_bootstrap",
     "per_video",
     "pixel_auroc",
     "pixel_average_precision",
+    "pixel_criterion",
     "pixel_f1",
     "pixel_metrics",
+    "protocol_card",
+    "protocol_names",
+    "rbdc_tbdc",
+    "rbdc_tbdc_from_maps",
+    "read_tracks",
     "roc_curve",
+    "tracks_from_masks",
+    "training_threshold",
     "undefined_videos",
 ]

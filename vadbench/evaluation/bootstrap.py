@@ -64,6 +64,7 @@ def bootstrap(
     ``metric``: any function of scores ``(T,)`` and labels ``(T,)``; frame_auroc, average_precision and
     equal_error_rate run over all resamples at once. ``average``, ``single_class``: as :func:`micro`, :func:`macro`.
     """
+    scores_by_video = _sorted(scores_by_video)
     draw = _resampler(metric, scores_by_video, labels_by_video, average, single_class)
     value = _value(metric, scores_by_video, labels_by_video, average, single_class)
     return interval(draw, len(scores_by_video), value, resamples, seed, level)
@@ -86,11 +87,11 @@ def paired_bootstrap(
     intervals overlap. DataError if the two have not the same videos.
     """
     same_videos(first_by_video, second_by_video, ("first scores", "second scores"))
-    ordered = {video: second_by_video[video] for video in first_by_video}
-    drawn = [_resampler(metric, runs, labels_by_video, average, single_class) for runs in (first_by_video, ordered)]
-    values = [_value(metric, runs, labels_by_video, average, single_class) for runs in (first_by_video, ordered)]
+    both = (_sorted(first_by_video), _sorted(second_by_video))
+    drawn = [_resampler(metric, runs, labels_by_video, average, single_class) for runs in both]
+    values = [_value(metric, runs, labels_by_video, average, single_class) for runs in both]
     return interval(
-        lambda counts: drawn[1](counts) - drawn[0](counts), len(ordered), values[1] - values[0], resamples, seed, level
+        lambda counts: drawn[1](counts) - drawn[0](counts), len(both[0]), values[1] - values[0], resamples, seed, level
     )
 
 
@@ -154,6 +155,11 @@ def _resampler(
     if metric is frame.equal_error_rate:
         return weighted_eer(rows)
     return lambda counts: np.array([_repeated(metric, rows, row) for row in counts])
+
+
+def _sorted(by_video: Mapping[str, Any]) -> dict[str, Any]:
+    """By id, so that a seed draws the same videos whatever the order in which they came."""
+    return {video: by_video[video] for video in sorted(by_video, key=str)}
 
 
 def _value(

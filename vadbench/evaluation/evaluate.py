@@ -1,11 +1,11 @@
-"""One run's scores to everything that is reported about them: metrics, per-video table, baselines.
+"""One run's scores to everything that is reported about them: metrics, intervals, baselines, the protocol card.
 
 Shape legend: T frames, H W pixels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,10 +13,21 @@ import numpy as np
 import pandas as pd
 
 from vadbench.evaluation import baselines
-from vadbench.evaluation.frame import average_precision, equal_error_rate, frame_auroc, macro, micro, undefined_videos
-from vadbench.evaluation.inputs import each_video
+from vadbench.evaluation.bootstrap import bootstrap
+from vadbench.evaluation.card import protocol_card
+from vadbench.evaluation.frame import (
+    average_precision,
+    equal_error_rate,
+    frame_auroc,
+    undefined_videos,
+)
+from vadbench.evaluation.inputs import each_video, frame_label_digest
+from vadbench.evaluation.map_metrics import map_metrics
 from vadbench.evaluation.maps import FrameArrays
-from vadbench.evaluation.pixel import pixel_auroc
+from vadbench.evaluation.metric_entry import entry
+from vadbench.evaluation.protocols import Applied, Protocol, apply, load_protocol, load_protocols
+from vadbench.evaluation.regions import RegionCriteria
+from vadbench.evaluation.thresholds import f1_at, oracle_f1, training_threshold
 
 
 @dataclass(frozen=True)
@@ -25,78 +36,151 @@ class Evaluation:
 
     Attributes
     ----------
-    metrics: name to ``{"value", "ci_low", "ci_high", "n_videos", "protocol", "undefined_videos", ...}``, JSON-able;
-        an undefined value is NaN.
-    per_video: columns video, n_frames, n_anomalous, auroc, ap (NaN where a video is all of one class).
-    baselines: name to such an entry, under the same protocol.
+    metrics: name to ``{"value", "ci_low", "ci_high", "n_videos", "protocol", "undefined_videos", ...}``, JSON-able but
+        for NaN, which stands for undefined. An entry with ``"oracle": True`` has read the test labels.
+    per_video: columns video, n_frames, n_anomalous, auroc, ap under the primary protocol (NaN where a video is all of
+        one class).
+    baselines: name to such an entry (micro frame AUROC), under the same protocol.
+    card: one row a protocol, see :func:`vadbench.evaluation.protocol_card`; empty if no protocols were asked for.
+    regions: the RBDC/TBDC curve and counts, where there were regions.
+    coverage: frames, filled (scores that a policy filled in), kept (frames that the primary protocol scores).
+    frame_label_digest: sha256 of the labels, equal for equal labels.
     """
 
     metrics: dict[str, dict[str, Any]]
     per_video: pd.DataFrame
     baselines: dict[str, dict[str, Any]] = field(default_factory=dict)
+    card: list[dict[str, Any]] = field(default_factory=list)
+    regions: RegionCriteria | None = None
+    coverage: dict[str, int] = field(default_factory=dict)
+    frame_label_digest: str = ""
 
 
 def evaluate(
     scores_by_video: Mapping[str, Any],
     labels_by_video: Mapping[str, Any],
     *,
+    primary: Protocol | str = "raw",
+    protocols: Sequence[Protocol] | str = "all",
+    dataset: str | None = None,
     maps_by_video: Mapping[str, FrameArrays] | None = None,
     masks_by_video: Mapping[str, FrameArrays] | None = None,
+    detections: pd.DataFrame | None = None,
+    tracks: pd.DataFrame | None = None,
+    regions_from_maps: bool = False,
     frame_energy: Mapping[str, Any] | None = None,
+    training_scores: Any | None = None,
+    filled_by_video: Mapping[str, Any] | None = None,
+    resamples: int = 2000,
     seed: int = 0,
 ) -> Evaluation:
-    """Metrics of raw frame scores, and of score maps where maps and masks are given.
+    """Everything about raw frame scores ``(T,)`` by video, and about maps and regions where they are given.
 
-    ``frame_energy`` is the third baseline, if somebody read the frames: video id to ``(T,)``.
+    Parameters
+    ----------
+    primary: the protocol of the frame metrics. protocols: those of the card (``"all"``, a list, or empty for none).
+    dataset: its name, for protocols whose values depend on it.
+    maps_by_video, masks_by_video: video id to ``(T, H, W)`` arrays or lazy sequences of frames, of one size a video;
+        never touched by a protocol.
+    detections, tracks: scored and annotated boxes, x2 and y2 exclusive; without tracks they are derived from the masks,
+        and the entry says so. regions_from_maps: RBDC/TBDC from score maps if there are no detections (slow).
+    frame_energy: video id to ``(T,)``, the third baseline, if somebody read the frames.
+    training_scores: raw scores ``(N,)`` of normal training frames, for an honest F1 (only under a protocol without
+        steps, since training scores did not go through it).
+    filled_by_video: video id to ``bool (T,)``. resamples, seed: of the bootstrap over videos.
+
+    DataError for scores that are not finite or videos that do not match.
     """
+    protocol = load_protocol(primary) if isinstance(primary, str) else primary
     rows = list(each_video(scores_by_video, labels_by_video))
-    scores = {video: s for video, s, _ in rows}
-    labels = {video: y for video, _, y in rows}
-    metrics = _frame_metrics(scores, labels)
-    if maps_by_video and masks_by_video:
-        metrics["pixel_auroc"] = _entry(pixel_auroc(maps_by_video, masks_by_video), len(maps_by_video))
+    scores, labels = {v: s for v, s, _ in rows}, {v: y for v, _, y in rows}
+    if not rows:
+        return Evaluation({}, _per_video(Applied({}, {}, {}, {})))
+    applied = apply(protocol, scores, labels, dataset)
+    metrics = _frame_metrics(protocol, applied, resamples, seed)
+    if training_scores is not None and not protocol.steps:
+        metrics |= _f1_metrics(protocol.name, applied, training_scores)
+    found, regions = map_metrics(
+        maps_by_video or {},
+        masks_by_video or {},
+        detections,
+        tracks,
+        {video: s.size for video, s in scores.items()},
+        regions_from_maps,
+        resamples,
+        seed,
+    )
     rivals = {"random": baselines.random_scores(labels, seed), "position_in_clip": baselines.position_in_clip(labels)}
     if frame_energy is not None:
-        rivals["frame_difference"] = dict(frame_energy)
+        rivals["frame_difference"] = {video: frame_energy[video] for video in labels}
+    listed = load_protocols(protocols) if isinstance(protocols, str) else list(protocols)
     return Evaluation(
-        metrics,
-        _per_video(scores, labels),
-        {name: _entry(micro(frame_auroc, rival, labels), len(labels)) for name, rival in rivals.items()},
+        metrics | found,
+        _per_video(applied),
+        {
+            name: _micro(apply(protocol, rival, labels, dataset), protocol, resamples, seed)
+            for name, rival in rivals.items()
+        },
+        protocol_card(scores, labels, dataset, listed, resamples, seed) if listed else [],
+        regions,
+        {
+            "frames": sum(s.size for s in scores.values()),
+            "filled": sum(int(np.count_nonzero(filled)) for filled in (filled_by_video or {}).values()),
+            "kept": sum(s.size for s in applied.scores.values()),
+        },
+        frame_label_digest(labels),
     )
 
 
-def _frame_metrics(scores: dict[str, np.ndarray], labels: dict[str, np.ndarray]) -> dict[str, dict[str, Any]]:
-    undefined = undefined_videos(labels)
+def _micro(applied: Applied, protocol: Protocol, resamples: int, seed: int) -> dict[str, Any]:
+    found = bootstrap(frame_auroc, applied.scores, applied.labels, resamples, seed)
+    return entry(found, len(applied.scores), protocol.name)
+
+
+def _frame_metrics(protocol: Protocol, applied: Applied, resamples: int, seed: int) -> dict[str, dict[str, Any]]:
+    """Micro and macro AUROC, AP and EER with intervals."""
+    scores, labels = applied.scores, applied.labels
+    undefined = undefined_videos(labels) if protocol.macro == "skip" else []
+    macro_auroc = bootstrap(frame_auroc, scores, labels, resamples, seed, "macro", protocol.macro)
+    found = {
+        "frame_auroc_micro": _micro(applied, protocol, resamples, seed),
+        "frame_auroc_macro": entry(
+            macro_auroc,
+            len(scores) - len(undefined),
+            protocol.name,
+            undefined_videos=undefined,
+            single_class=protocol.macro,
+        ),
+    }
+    for name, metric in (("frame_ap", average_precision), ("frame_eer", equal_error_rate)):
+        found[name] = entry(bootstrap(metric, scores, labels, resamples, seed), len(scores), protocol.name)
+    return {name: value | ({"oracle": True} if protocol.uses_test_labels else {}) for name, value in found.items()}
+
+
+def _f1_metrics(protocol: str, applied: Applied, training_scores: Any) -> dict[str, dict[str, Any]]:
+    """F1 at a quantile of the training scores, and apart the best one."""
+    scores = np.concatenate(list(applied.scores.values()))
+    labels = np.concatenate(list(applied.labels.values()))
+    threshold = training_threshold(training_scores)
+    best, at = oracle_f1(scores, labels)
+    n = len(applied.scores)
     return {
-        "frame_auroc_micro": _entry(micro(frame_auroc, scores, labels), len(scores)),
-        "frame_auroc_macro": _entry(macro(frame_auroc, scores, labels), len(scores) - len(undefined), undefined),
-        "frame_ap": _entry(micro(average_precision, scores, labels), len(scores)),
-        "frame_eer": _entry(micro(equal_error_rate, scores, labels), len(scores)),
+        "frame_f1": entry(f1_at(scores, labels, threshold), n, protocol, threshold=threshold, training_quantile=0.995),
+        "frame_f1_oracle": entry(best, n, protocol, threshold=at, oracle=True),
     }
 
 
-def _entry(value: float, n_videos: int, undefined: list[str] | None = None) -> dict[str, Any]:
-    return {
-        "value": value,
-        "ci_low": float("nan"),
-        "ci_high": float("nan"),
-        "n_videos": n_videos,
-        "protocol": "raw",
-        "undefined_videos": undefined or [],
-    }
-
-
-def _per_video(scores: dict[str, np.ndarray], labels: dict[str, np.ndarray]) -> pd.DataFrame:
+def _per_video(applied: Applied) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
                 "video": video,
                 "n_frames": int(s.size),
-                "n_anomalous": int(labels[video].sum()),
-                "auroc": frame_auroc(s, labels[video]),
-                "ap": average_precision(s, labels[video]),
+                "n_anomalous": int(applied.labels[video].sum()),
+                "auroc": frame_auroc(s, applied.labels[video]),
+                "ap": average_precision(s, applied.labels[video]),
             }
-            for video, s in scores.items()
+            for video, s in applied.scores.items()
         ],
         columns=["video", "n_frames", "n_anomalous", "auroc", "ap"],
     )

@@ -5,6 +5,7 @@ Shape legend: T frames.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
@@ -101,7 +102,7 @@ def macro(
     """
     values = list(per_video(metric, scores_by_video, labels_by_video, single_class).values())
     defined = [value for value in values if not np.isnan(value)]
-    return float(np.mean(defined)) if defined else float("nan")
+    return math.fsum(defined) / len(defined) if defined else float("nan")  # fsum: in any order
 
 
 def per_video(

@@ -5,6 +5,7 @@ Shape legend: T frames.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -71,3 +72,13 @@ def each_video(
 
 def _of(video: str | None) -> str:
     return "" if video is None else f" of video {video!r}"
+
+
+def frame_label_digest(labels_by_video: Mapping[str, Any]) -> str:
+    """Sha256 (hex) of video ids, lengths and labels ``bool (T,)``, in the order of the ids."""
+    found = hashlib.sha256()
+    for video in sorted(labels_by_video, key=str):
+        labels = np.asarray(labels_by_video[video]).astype(np.bool_)
+        found.update(f"{video}\0{labels.size}\0".encode())
+        found.update(np.packbits(labels).tobytes())
+    return found.hexdigest()

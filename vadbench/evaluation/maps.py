@@ -34,24 +34,11 @@ class MapFrame:
 
     def scores(self) -> np.ndarray:
         """``(H, W)`` finite, float32 or float64; DataError naming video and frame otherwise."""
-        values = np.asarray(self.source[self.frame])
+        values = score_frame(self.source, self.video, self.frame)
         if values.shape != self.mask.shape:
             raise DataError(
                 f"Video {self.video!r}, frame {self.frame}: the score map has shape {values.shape}, the mask "
                 f"{self.mask.shape}. Bring the maps to the size of the masks (bilinear) before evaluation."
-            )
-        if values.dtype.kind not in "fiub":
-            raise DataError(
-                f"Video {self.video!r}, frame {self.frame}: score maps of type {values.dtype} can't be ranked."
-            )
-        if values.dtype not in (np.float32, np.float64):
-            # float16 fits in float32; integers of any width up to 2^53 fit in float64.
-            values = values.astype(np.float32 if values.dtype == np.float16 else np.float64)
-        if not np.isfinite(values).all():
-            y, x = np.argwhere(~np.isfinite(values))[0]
-            raise DataError(
-                f"Video {self.video!r}, frame {self.frame}: the score map is {values[y, x]} at row {y}, column {x}. "
-                "Every pixel needs a finite score."
             )
         return values
 
@@ -77,3 +64,23 @@ def as_mask(mask: Any, video: str, frame: int) -> np.ndarray:
     if array.ndim != 2:
         raise DataError(f"Video {video!r}, frame {frame}: the mask has shape {array.shape}; (H, W) is wanted.")
     return array if array.dtype == np.bool_ else array > 0
+
+
+def score_frame(maps: FrameArrays, video: str, frame: int) -> np.ndarray:
+    """The checked score map of one frame: finite float32 or float64 ``(H, W)``."""
+    values = np.asarray(maps[frame])
+    if values.ndim != 2 or values.dtype.kind not in "fiub":
+        raise DataError(
+            f"Video {video!r}, frame {frame}: the score map has shape {values.shape} and type {values.dtype}; "
+            "numbers (H, W) are wanted."
+        )
+    if values.dtype not in (np.float32, np.float64):
+        # float16 fits in float32; integers of any width up to 2^53 fit in float64.
+        values = values.astype(np.float32 if values.dtype == np.float16 else np.float64)
+    if not np.isfinite(values).all():
+        y, x = np.argwhere(~np.isfinite(values))[0]
+        raise DataError(
+            f"Video {video!r}, frame {frame}: the score map is {values[y, x]} at row {y}, column {x}. "
+            "Every pixel needs a finite score."
+        )
+    return values

@@ -1,0 +1,84 @@
+"""What score maps and boxes of one run add to its metrics; always on raw scores, for no protocol touches maps.
+
+Shape legend: T frames, H W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from vadbench.evaluation.bootstrap import bootstrap
+from vadbench.evaluation.criterion import criterion_scores
+from vadbench.evaluation.frame import equal_error_rate, frame_auroc
+from vadbench.evaluation.maps import FrameArrays
+from vadbench.evaluation.metric_entry import entry
+from vadbench.evaluation.pixel import pixel_metrics
+from vadbench.evaluation.region_maps import rbdc_tbdc_from_maps
+from vadbench.evaluation.regions import RegionCriteria, rbdc_tbdc
+from vadbench.evaluation.tracks import to_edges, tracks_from_masks
+
+Maps = Mapping[str, FrameArrays]
+
+
+def map_metrics(
+    maps_by_video: Maps,
+    masks_by_video: Maps,
+    detections: pd.DataFrame | None,
+    tracks: pd.DataFrame | None,
+    n_frames: Mapping[str, int],
+    regions_from_maps: bool = False,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> tuple[dict[str, dict[str, Any]], RegionCriteria | None]:
+    """Pixel metrics where maps meet masks, RBDC/TBDC where boxes (or maps) meet tracks (or masks); entries by name.
+
+    Videos without masks are left out of the pixel metrics; ``n_videos`` of each entry says how many there were.
+    """
+    both = [video for video in maps_by_video if video in masks_by_video]
+    maps, masks = {v: maps_by_video[v] for v in both}, {v: masks_by_video[v] for v in both}
+    found = _pixel_entries(maps, masks, resamples, seed) if both else {}
+    if detections is None and not (regions_from_maps and both):
+        return found, None
+    source = "tracks"
+    if tracks is None:
+        if not masks_by_video:
+            return found, None
+        tracks = to_edges(tracks_from_masks(masks_by_video))
+        source = "derived from masks (3-D components)"
+        n_frames = {video: n for video, n in n_frames.items() if video in masks_by_video}
+    if detections is not None:
+        known = detections[detections["video"].astype(str).isin(n_frames)]
+        regions = rbdc_tbdc(known, tracks, n_frames, inclusive_pixels=False)
+        rule = "detections"
+    else:
+        kept = {video: n for video, n in n_frames.items() if video in maps}
+        regions = rbdc_tbdc_from_maps(
+            {video: maps[video] for video in kept}, tracks[tracks["video"].isin(kept)], inclusive_pixels=False
+        )
+        rule = "components of score maps, threshold sweep"
+    more = {"ground_truth": source, "regions": rule, "fpr_reached": regions.fpr_reached, "endpoint": "flat"}
+    found["rbdc"] = entry(regions.rbdc, len(n_frames), "raw", **more)
+    found["tbdc"] = entry(regions.tbdc, len(n_frames), "raw", **more)
+    return found, regions
+
+
+def _pixel_entries(maps: Maps, masks: Maps, resamples: int, seed: int) -> dict[str, dict[str, Any]]:
+    pixels = pixel_metrics(maps, masks)
+    adapted = criterion_scores(maps, masks)
+    scores, labels = {v: s for v, (s, _) in adapted.items()}, {v: y for v, (_, y) in adapted.items()}
+    counts = {"n_anomalous": pixels.n_anomalous, "n_normal": pixels.n_normal}
+    n = len(maps)
+    return {
+        "pixel_auroc": entry(pixels.auroc, n, "raw", mode="pooled", **counts),
+        "pixel_ap": entry(pixels.average_precision, n, "raw", **counts),
+        "pixel_eer": entry(pixels.eer, n, "raw", **counts),
+        "aupro": entry(pixels.aupro, n, "raw", fpr_limit=0.3, components="2d"),
+        "pixel_f1_oracle": entry(pixels.oracle_f1, n, "raw", oracle=True),
+        "pixel_criterion_auroc": entry(bootstrap(frame_auroc, scores, labels, resamples, seed), n, "raw", coverage=0.4),
+        "pixel_criterion_eer": entry(
+            bootstrap(equal_error_rate, scores, labels, resamples, seed), n, "raw", coverage=0.4
+        ),
+    }
