@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 from pydantic.dataclasses import dataclass
 
+from vadbench.config_ai_vad import AiVadConfig, AttributeDensityConfig, FlowConfig, RegionsConfig
 from vadbench.errors import ConfigError, nearest
 
 _STRICT = ConfigDict(extra="forbid", validate_default=True)
@@ -48,13 +49,6 @@ class FuvasConfig:
         if value > 1 and value != int(value):
             raise ValueError("must be a share of variance in (0, 1] or a whole number of components above 1")
         return value
-
-
-@dataclass(config=_STRICT)
-class AiVadConfig:
-    """AI-VAD (conf/model/ai_vad.yaml)."""
-
-    name: Literal["ai_vad"]
 
 
 @dataclass(config=_STRICT)
@@ -329,7 +323,9 @@ class RunConfig:
     results: str
     on_existing: Literal["skip", "rerun", "error"]
     backbone: BackboneConfig | None = None
-    density: PcaConfig | None = None
+    density: Annotated[PcaConfig | AttributeDensityConfig, Field(discriminator="name")] | None = None
+    regions: RegionsConfig | None = None
+    flow: FlowConfig | None = None
     launcher: Annotated[LocalLauncher | SlurmLauncher | RayLauncher | None, Field(discriminator="name")] = None
 
 

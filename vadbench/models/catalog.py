@@ -10,7 +10,7 @@ MODELS = Registry(
     "model",
     {
         "fuvas": "vadbench.models.fuvas:from_config",
-        "ai_vad": "vadbench.models.ai_vad.model:from_config",
+        "ai_vad": "vadbench.models.ai_vad.build:from_config",
         "frame_difference": "vadbench.models.baselines:from_config",
         "position": "vadbench.models.baselines:from_config",
         "random": "vadbench.models.baselines:from_config",

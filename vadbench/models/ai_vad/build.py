@@ -1,0 +1,153 @@
+"""AI-VAD from a configuration: each group makes its part, and everything that does not fit is said before any work."""
+
+from __future__ import annotations
+
+from vadbench.config import RunConfig
+from vadbench.config_ai_vad import AiVadConfig, AttributeDensityConfig, FlowConfig, RegionsConfig
+from vadbench.density.base import BaseDensityEstimator
+from vadbench.density.combined import CombinedDensityEstimator
+from vadbench.density.gmm import GMMEstimator
+from vadbench.density.knn import GroupedKNNEstimator
+from vadbench.errors import ConfigError
+from vadbench.models.ai_vad.deep import DeepExtractor
+from vadbench.models.ai_vad.detectors import build_detector
+from vadbench.models.ai_vad.features import FeatureExtractor
+from vadbench.models.ai_vad.flow import FlowExtractor
+from vadbench.models.ai_vad.model import AiVad
+from vadbench.models.ai_vad.pose import PoseExtractor
+from vadbench.models.ai_vad.regions import ForegroundRules, RegionExtractor
+from vadbench.models.ai_vad.velocity import VelocityExtractor
+
+
+def from_config(config: RunConfig) -> AiVad:
+    """The detector that ``model=ai_vad`` describes. No network is built and nothing is fetched yet."""
+    model, regions, flow, density = config.model, config.regions, config.flow, config.density
+    assert isinstance(model, AiVadConfig)
+    if regions is None or flow is None:
+        raise ConfigError("model=ai_vad needs the groups regions and flow; conf/model/ai_vad.yaml brings both")
+    if not isinstance(density, AttributeDensityConfig):
+        raise ConfigError("model=ai_vad has one density for each attribute: it takes density=attributes")
+    device = resolve_device(config.runtime.device)
+    return AiVad(
+        region_extractor=region_extractor(regions, config.seed, device),
+        flow_extractor=flow_extractor(flow, config.seed, device),
+        feature_extractor=feature_extractor(model, config.seed, device),
+        density=density_estimator(model, density, config.seed, device),
+        frame_reduction=model.frame_reduction,
+        velocity_height_classes=model.velocity_height_classes,
+        pose_persons_only=model.pose_persons_only,
+        masks=model.masks,
+        frame_step=model.frame_step,
+        crop_frame=model.crop_frame,
+        first_frames=model.first_frames,
+        post_processor=model.post_processor,
+        evaluator=model.evaluator,
+        visualizer=model.visualizer,
+        seed=config.seed,
+        device=device,
+        batch_size=config.runtime.batch_size,
+    )
+
+
+def resolve_device(word: str) -> str:
+    """A torch device for "auto", "cpu", "cuda" or "cuda:1"; ConfigError if it is not there."""
+    if word == "cpu":
+        return word
+    import torch
+
+    if word == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if word.startswith("cuda") and not torch.cuda.is_available():
+        raise ConfigError(
+            f"runtime.device={word}: torch finds no GPU here. runtime.device=auto takes one if there is one."
+        )
+    return word
+
+
+def region_extractor(config: RegionsConfig, seed: int, device: str) -> RegionExtractor:
+    """The group ``regions``."""
+    detector = build_detector(
+        config.detector,
+        config.weights,
+        config.box_score_thresh,
+        config.rpn_nms_thresh,
+        config.min_size,
+        config.max_size,
+        seed,
+        device,
+    )
+    foreground = ForegroundRules(
+        config.foreground_kernel_size,
+        config.foreground_binary_threshold,
+        config.foreground_min_area,
+        config.foreground_max_aspect,
+        config.foreground_growth,
+        config.foreground_unfiltered,
+    )
+    return RegionExtractor(
+        detector,
+        config.persons_only,
+        config.min_bbox_area,
+        config.max_bbox_overlap,
+        config.enable_foreground_detections,
+        foreground,
+    )
+
+
+def flow_extractor(config: FlowConfig, seed: int, device: str) -> FlowExtractor:
+    """The group ``flow``."""
+    return FlowExtractor(
+        config.method, config.weights, config.size, config.rescale, config.updates, config.preset, seed, device
+    )
+
+
+def feature_extractor(config: AiVadConfig, seed: int, device: str) -> FeatureExtractor:
+    """The streams of the group ``model`` that are on."""
+    velocity = VelocityExtractor(
+        config.n_velocity_bins, config.velocity_normalisation, config.velocity_magnitude, config.velocity_crop_size
+    )
+    pose = PoseExtractor(config.pose_weights, config.pose_min_size, config.pose_max_size, seed, device)
+    deep = DeepExtractor(config.deep_model, config.deep_weights, config.deep_color_order, seed=seed, device=device)
+    return FeatureExtractor(
+        config.n_velocity_bins,
+        config.use_velocity_features,
+        config.use_pose_features,
+        config.use_deep_features,
+        velocity=velocity,
+        pose=pose,
+        deep=deep,
+    )
+
+
+def density_estimator(
+    model: AiVadConfig, config: AttributeDensityConfig, seed: int, device: str
+) -> CombinedDensityEstimator:
+    """The group ``density``, for the streams that are on."""
+    estimators: dict[str, BaseDensityEstimator] = {}
+    if model.use_velocity_features:
+        estimators["velocity"] = GMMEstimator(
+            config.n_components_velocity, calibration=config.calibration_velocity, seed=seed
+        )
+    if model.use_pose_features:
+        estimators["pose"] = _neighbours(
+            config.n_neighbors_pose, config.calibration_pose, config.bank_pose, config, seed, device
+        )
+    if model.use_deep_features:
+        estimators["deep"] = _neighbours(
+            config.n_neighbors_deep, config.calibration_deep, config.bank_deep, config, seed, device
+        )
+    return CombinedDensityEstimator(estimators, model.in_sum)
+
+
+def _neighbours(
+    n: int, calibration: str, bank: str, config: AttributeDensityConfig, seed: int, device: str
+) -> GroupedKNNEstimator:
+    return GroupedKNNEstimator(
+        n,
+        distance=config.distance,
+        calibration=calibration,
+        bank=bank,
+        calibration_samples=config.calibration_samples,
+        seed=seed,
+        device=device,
+    )
