@@ -6,23 +6,51 @@ Shape legend: N clips, C channels, T frames, H W pixels, t h w feature grid.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One row of ``list layers``.
+
+    Attributes
+    ----------
+    name: what ``model.layer`` takes.
+    shape: (C, t, h, w) of its feature map for one clip; None where it depends on the size of the frames.
+    default: whether it is the backbone's default.
+    module: True for a part that has a name in the network (a stage, a block, a convolution), False for an operation
+        inside one (an addition, a concatenation).
+    """
+
+    name: str
+    shape: tuple[int | None, ...]
+    default: bool
+    module: bool
 
 
 class Backbone(Protocol):
     """A frozen network or filter bank, cut after its last wanted layer.
 
     Frames reach it through a pre-processor (resize, and normalise where the backbone wants floats), one at a time and
-    in order, so that work on a single frame is done once however many clips the frame is in.
+    in order, so that work on a single frame is done once however many clips the frame is in. A pre-processed frame is
+    ``(H, W, 3)`` RGB: ``float32`` for networks, ``uint8`` for filter banks.
     """
 
     layers: tuple[str, ...]
 
+    @property
+    def needs_calibration(self) -> bool:
+        """True if :meth:`calibrate` must be called before the first clip."""
+
     def spec(self, layer: str) -> dict[str, Any]:
         """JSON-able and cheap (no network is built): architecture, layer, weights and their digest or seed, precision,
         library versions that change the numbers. Never a device or a batch size."""
+
+    def weights_digest(self) -> str | None:
+        """SHA-256 of the weights' file, or of the recipe of random weights; None where there are no weights."""
 
     def calibrate(self, clips: Iterable[np.ndarray]) -> None:
         """Set batch-norm statistics from clips ``(T, ...)`` of the training videos; only random weights need it."""
@@ -30,7 +58,7 @@ class Backbone(Protocol):
     def per_frame(self, frame: np.ndarray, previous: np.ndarray | None) -> np.ndarray:
         """What a clip is stacked from: the pre-processed frame itself, or a map made of it and the one before.
 
-        ``previous`` is the pre-processed frame ``step`` frames earlier, None at the start of a video.
+        ``previous`` is the pre-processed frame ``frame_step`` frames earlier, None at the start of a video.
         """
 
     def __call__(self, clips: np.ndarray) -> dict[str, np.ndarray]:

@@ -1,0 +1,188 @@
+"""The graph of a network: every node by name, its shape, and the network cut after the wanted nodes.
+
+Nodes are named as torchvision's feature extraction names them: the path of the module, then the operation
+(``blocks.4.res_blocks.0.branch2.conv_a``, ``layer4.1.add``). A module's own path (``blocks.4``) names its last node.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from vadbench.backbones.layout import Layout, Shape, axes_layout, token_layout
+
+_IN_PLACE = {
+    operator.iadd: operator.add,
+    operator.isub: operator.sub,
+    operator.imul: operator.mul,
+    operator.itruediv: operator.truediv,
+}
+
+
+@dataclass
+class NetworkGraph:
+    """A traced network without in-place operations.
+
+    Attributes
+    ----------
+    graph: the nodes; they refer to the network's modules and parameters by path.
+    nodes: every node and module path by name, in the order of computation.
+    shapes: name to output shape under the probes (see :mod:`vadbench.backbones.layout`), where it could be computed.
+    modules: those names that are modules.
+    stopped: why nodes after the last one with a shape can't be computed for this input; empty if all can.
+    """
+
+    graph: fx.Graph
+    nodes: dict[str, fx.Node]
+    modules: frozenset[str]
+    shapes: dict[str, dict[str, Shape]] = field(default_factory=dict)
+    stopped: str = ""
+
+    def layout(self, name: str, tokens: bool) -> Layout | None:
+        """How the output of ``name`` becomes a feature map; None if it is none."""
+        probes = self.shapes.get(name)
+        if not probes or "base" not in probes:
+            return None
+        if tokens:
+            return token_layout(probes, self._patches()) if "N" in probes else None
+        if len(probes) < 5 or len({len(shape) for shape in probes.values()}) > 1:
+            return None
+        return axes_layout(probes)
+
+    def _patches(self) -> tuple[int, int, int]:
+        """(t, h, w) of the patch embedding, the network's first convolution."""
+        embedding = next(n for n, probes in self.shapes.items() if n in self.modules and len(probes["base"]) == 5)
+        _, _, t, h, w = self.shapes[embedding]["base"]
+        return (t, h, w)
+
+
+def trace(network: nn.Module) -> NetworkGraph:
+    """The graph of ``network`` in inference mode; the network may be on the meta device."""
+    from torchvision.models.feature_extraction import NodePathTracer
+
+    tracer = NodePathTracer()
+    graph = tracer.trace(network.eval())
+    paths: dict[fx.Node, str] = dict(tracer.node_to_qualname)
+    _without_in_place(graph, network)
+    last: dict[str, int] = {}
+    ordered = [node for node in graph.nodes if node in paths and node.op not in ("placeholder", "output")]
+    for number, node in enumerate(ordered):
+        parts = paths[node].split(".")
+        for depth in range(1, len(parts) + 1):
+            last[".".join(parts[:depth])] = number
+    names = sorted(last, key=lambda name: (last[name], -name.count(".")))
+    modules = {name for name, _ in network.named_modules()}
+    return NetworkGraph(graph, {name: ordered[last[name]] for name in names}, frozenset(modules & set(names)))
+
+
+def measure(traced: NetworkGraph, network: nn.Module, clip: tuple[int, int, int], tokens: bool) -> None:
+    """Fill in the shapes of all nodes for a clip of (T, H, W), on the meta device, where nothing is computed."""
+    t, h, w = clip
+    inputs = {"base": (2, t, h, w), "N": (3, t, h, w)}
+    if not tokens:
+        inputs |= {"T": (2, 2 * t, h, w), "H": (2, t, 2 * h, w), "W": (2, t, h, 2 * w)}
+    module = fx.GraphModule(network, traced.graph)
+    for probe, (n, frames, height, width) in inputs.items():
+        recorder = _Shapes(module)
+        try:
+            recorder.run(torch.empty(n, 3, frames, height, width, device="meta"))
+        except Exception as error:
+            # A head with a fixed pooling window can't take every size; what comes before it has its shape.
+            if probe == "base":
+                traced.stopped = str(error).strip().partition("\n")[0]
+        for name, node in traced.nodes.items():
+            if node in recorder.shapes:
+                traced.shapes.setdefault(name, {})[probe] = recorder.shapes[node]
+
+
+def cut(traced: NetworkGraph, network: nn.Module, wanted: Sequence[str]) -> fx.GraphModule:
+    """``network`` cut after the ``wanted`` nodes: clips in, dict of their outputs out; nothing past them is kept."""
+    graph = fx.Graph()
+    copied: dict[fx.Node, fx.Node] = {}
+    needed = _ancestors([traced.nodes[name] for name in wanted])
+    for node in traced.graph.nodes:
+        if node in needed or node.op == "placeholder":
+            copied[node] = graph.node_copy(node, lambda n: copied[n])
+    graph.output({name: copied[traced.nodes[name]] for name in wanted})
+    for module in network.modules():
+        if getattr(module, "inplace", False):
+            module.inplace = False  # type: ignore[assignment]
+    # GraphModule takes over only the modules and parameters that the graph refers to.
+    return fx.GraphModule(network, graph).eval()
+
+
+def _ancestors(nodes: Sequence[fx.Node]) -> set[fx.Node]:
+    """``nodes`` and everything that they are computed from."""
+    found: set[fx.Node] = set()
+    waiting = list(nodes)
+    while waiting:
+        node = waiting.pop()
+        if node not in found:
+            found.add(node)
+            waiting += node.all_input_nodes
+    return found
+
+
+def _without_in_place(graph: fx.Graph, network: nn.Module) -> None:
+    """Make every operation return its result and leave its input alone.
+
+    Otherwise a wanted output could be overwritten by what is computed after it, and an operation whose returned value
+    nobody uses would be lost in the cut. What came to use the changed input uses the result in its place.
+    """
+    order = {node: number for number, node in enumerate(graph.nodes)}
+    for node in list(graph.nodes):
+        if not _changes_input(node, network):
+            continue
+        changed = node.args[0]
+        for user in list(changed.users):
+            if user is not node and order[user] > order[node]:
+                user.replace_input_with(changed, node)
+
+
+def _changes_input(node: fx.Node, network: nn.Module) -> bool:
+    """True if ``node`` works in place; call nodes are rewritten to their other form on the way."""
+    if not node.args or not isinstance(node.args[0], fx.Node):
+        return False
+    if node.op == "call_module":
+        return bool(getattr(network.get_submodule(str(node.target)), "inplace", False))
+    if node.op == "call_function" and node.target in _IN_PLACE:
+        node.target = _IN_PLACE[node.target]
+        return True
+    if node.op == "call_function" and node.kwargs.get("inplace"):
+        node.kwargs = {**node.kwargs, "inplace": False}
+        return True
+    if node.op == "call_method":
+        name = str(node.target)
+        if name.endswith("_") and not name.endswith("__"):
+            node.target = name[:-1]
+            return True
+    return False
+
+
+class _Shapes(fx.Interpreter):
+    """Runs a graph and keeps the shape of every tensor."""
+
+    def __init__(self, module: fx.GraphModule) -> None:
+        super().__init__(module)
+        self.shapes: dict[fx.Node, Shape] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        """The node's value."""
+        value = super().run_node(n)
+        if isinstance(value, torch.Tensor):
+            self.shapes[n] = tuple(value.shape)
+        return value
+
+    def fetch_args_kwargs_from_env(self, n: fx.Node) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Arguments with lists that may be changed, as generated code would pass them."""
+        args, kwargs = super().fetch_args_kwargs_from_env(n)
+        return tuple(_plain(a) for a in args), {k: _plain(v) for k, v in kwargs.items()}
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(v) for v in value] if isinstance(value, list) else value

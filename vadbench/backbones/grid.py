@@ -1,0 +1,112 @@
+"""What the filter banks share: per-frame maps pooled on a grid of square cells, stacked into clips.
+
+Shape legend: N clips, C channels, T frames, H W pixels, t h w feature grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from vadbench.errors import ConfigError
+
+LAYER = "grid"
+
+
+class GridBank:
+    """A filter bank that makes one map of a frame and the one before; its only layer is called ``"grid"``.
+
+    The map at the start of a video, where there is no frame before, is NaN and takes the values of the next map of its
+    clip, so that a beginning does not look like a scene that froze. A clip of that map alone is all zeros.
+    """
+
+    layers: tuple[str, ...] = (LAYER,)
+    needs_calibration = False
+    channels: tuple[str, ...]
+    name: str
+
+    def __init__(self, cell: int) -> None:
+        self.cell = cell
+
+    def map_of(self, frame: np.ndarray, previous: np.ndarray) -> np.ndarray:
+        """``float32 (C, h, w)`` of a grey frame and the one before it, both ``uint8 (H, W)``."""
+        raise NotImplementedError
+
+    def options(self) -> dict[str, Any]:
+        """All settings, JSON-able."""
+        raise NotImplementedError
+
+    def spec(self, layer: str) -> dict[str, Any]:
+        """Everything that the features depend on."""
+        import cv2
+
+        return {
+            "backbone": self.name,
+            "version": 1,
+            "layer": layer,
+            "options": self.options(),
+            "weights": None,
+            "precision": "float32",
+            "opencv": cv2.__version__,
+        }
+
+    def weights_digest(self) -> None:
+        """None: there are no weights."""
+
+    def calibrate(self, clips: Iterable[np.ndarray]) -> None:
+        """Nothing to set."""
+
+    def per_frame(self, frame: np.ndarray, previous: np.ndarray | None) -> np.ndarray:
+        """``float32 (C, h, w)`` of ``uint8 (H, W, 3)`` RGB frames; NaN where there is no frame before."""
+        import cv2
+
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+            raise ConfigError(
+                f"backbone {self.name!r} takes frames as they are, uint8 (H, W, 3), and was given {frame.dtype} "
+                f"{frame.shape}: leave backbone.mean and backbone.std null"
+            )
+        if previous is None:
+            return np.full((len(self.channels), *grid_shape(frame.shape[:2], self.cell)), np.nan, np.float32)
+        grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+        before = cv2.cvtColor(previous, cv2.COLOR_RGB2GRAY)
+        return self.map_of(grey, before)
+
+    def __call__(self, clips: np.ndarray) -> dict[str, np.ndarray]:
+        """``{"grid": float32 (N, C, t, h, w)}`` with t = T from ``(N, T, C, h, w)`` stacked maps."""
+        maps = np.array(clips, dtype=np.float32)
+        for clip in maps:
+            for t in reversed(range(len(clip))):
+                if np.isnan(clip[t]).any():
+                    clip[t] = clip[t + 1] if t + 1 < len(clip) else 0
+        return {LAYER: np.ascontiguousarray(maps.swapaxes(1, 2))}
+
+
+def grid_shape(size: tuple[int, int], cell: int) -> tuple[int, int]:
+    """(h, w): cells that cover ``size`` = (H, W) pixels; the last row and column may be cut off."""
+    return -(-size[0] // cell), -(-size[1] // cell)
+
+
+@lru_cache(maxsize=4)
+def cell_index(size: tuple[int, int], cell: int) -> np.ndarray:
+    """``int64 (H·W,)``: the cell, counted row by row, that each pixel lies in."""
+    rows, columns = np.arange(size[0]) // cell, np.arange(size[1]) // cell
+    return (rows[:, None] * grid_shape(size, cell)[1] + columns[None, :]).ravel()
+
+
+@lru_cache(maxsize=4)
+def cell_sizes(size: tuple[int, int], cell: int) -> np.ndarray:
+    """``float64 (h, w)``: number of pixels in each cell."""
+    h, w = grid_shape(size, cell)
+    return np.bincount(cell_index(size, cell), minlength=h * w).reshape(h, w).astype(np.float64)
+
+
+def cell_means(channels: np.ndarray, cell: int) -> np.ndarray:
+    """``float32 (C, h, w)``: mean of each channel of ``(C, H, W)`` over the pixels of each cell, summed in float64."""
+    size = (channels.shape[1], channels.shape[2])
+    rows, columns = np.arange(0, size[0], cell), np.arange(0, size[1], cell)
+    sums = np.add.reduceat(np.add.reduceat(channels, columns, axis=2, dtype=np.float64), rows, axis=1)
+    means: np.ndarray = (sums / cell_sizes(size, cell)).astype(np.float32)
+    return means

@@ -1,0 +1,67 @@
+"""torch, torchvision and pytorchvideo, imported when a network is needed, with an error that says what does not fit."""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import PackageNotFoundError, version
+from types import ModuleType
+from typing import Any
+
+from vadbench.errors import VadbenchError
+
+
+class BrokenInstall(VadbenchError):
+    """Packages that are installed but do not work together."""
+
+
+def torchvision_models() -> ModuleType:
+    """``torchvision.models``; BrokenInstall where torch and torchvision are not built for each other."""
+    try:
+        importlib.import_module("torch")
+        return importlib.import_module("torchvision.models")
+    except (ImportError, RuntimeError, OSError) as error:
+        raise BrokenInstall(_explained(error)) from error
+
+
+def builder(entry: str) -> Any:
+    """The function that ``"module:function"`` names, from torchvision or pytorchvideo."""
+    torchvision_models()  # pytorchvideo imports it too, and would hide what is wrong with it
+    module, _, name = entry.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except ImportError as error:
+        raise BrokenInstall(
+            f"{module} does not import ({error}). Install it again: pip install --force-reinstall "
+            f"'{module.partition('.')[0]}'. Without it, backbone=flow_grid and backbone=gradient3d work."
+        ) from error
+
+
+def versions(entry: str) -> dict[str, str]:
+    """Versions of the packages that a network's numbers come from; nothing is imported."""
+    packages = dict.fromkeys(("torch", "torchvision", entry.partition(".")[0]))
+    return {package: _version(package) for package in packages}
+
+
+def _explained(error: Exception) -> str:
+    """What is wrong, in terms of what to install."""
+    found = f"torch {_version('torch')} and torchvision {_version('torchvision')}"
+    text = " ".join(str(error).split())
+    if "torchvision::" in text or "undefined symbol" in text:
+        cause = (
+            "torchvision was built for another torch. This happens with a CPU-only torch beside the torchvision of the "
+            "ordinary package index, or with versions that do not belong together"
+        )
+    else:
+        cause = "they do not import"
+    return (
+        f"{found} are installed, but {cause} ({text}). Install both from the same index in one go: "
+        "pip install --force-reinstall torch torchvision. Backbones without a network (backbone=flow_grid, "
+        "backbone=gradient3d) work meanwhile."
+    )
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "none"
