@@ -39,14 +39,16 @@ class RunResult:
     existed: bool
 
 
-def run(config: RunConfig, overrides: list[str] | None = None, sweep: str | None = None) -> RunResult:
+def run(
+    config: RunConfig, overrides: list[str] | None = None, sweep: str | None = None, dataset: Dataset | None = None
+) -> RunResult:
     """Run what ``config`` describes, or return the complete run that is there already.
 
     Everything that can be wrong with the configuration or the data is raised before any work. ``sweep``: id of the
-    sweep that the run belongs to, for tracking.
+    sweep that the run belongs to, for tracking. ``dataset``: what ``config.dataset`` describes, if it is loaded already.
     """
     started = time.perf_counter()
-    dataset, detector = prepare(config)
+    dataset, detector = prepare(config, dataset)
     folder = run_folder(config, dataset, detector)
     folder.path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.path.with_suffix(".lock")):
@@ -62,9 +64,9 @@ def run(config: RunConfig, overrides: list[str] | None = None, sweep: str | None
     return RunResult(folder, folder.read(), existed=False)
 
 
-def prepare(config: RunConfig) -> tuple[Dataset, Detector]:
+def prepare(config: RunConfig, dataset: Dataset | None = None) -> tuple[Dataset, Detector]:
     """The data set and the detector of ``config``; all that is wrong with either is raised here."""
-    dataset = load_dataset(config.dataset)
+    dataset = dataset or load_dataset(config.dataset)
     detector = build(config)
     detector.extractor.prepare(dataset.train)
     return dataset, detector
