@@ -45,7 +45,7 @@ def run(
     """Run what ``config`` describes, or return the complete run that is there already.
 
     Everything that can be wrong with the configuration or the data is raised before any work. ``sweep``: id of the
-    sweep that the run belongs to, for tracking. ``dataset``: what ``config.dataset`` describes, if it is loaded already.
+    sweep that the run belongs to, for tracking. ``dataset``: ``config.dataset``, if loaded already.
     """
     started = time.perf_counter()
     dataset, detector = prepare(config, dataset)
