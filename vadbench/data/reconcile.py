@@ -25,6 +25,8 @@ def reconcile(video: Video, policy: Policy, warnings: list[str]) -> Video | None
             if video.n_frames == 0:
                 raise DataError(f"{_name(video)}: it holds no frames")
             size = video.size
+            if policy.on_fault == "skip":
+                next(iter(video.frames()))  # raises where no frame at all can be read
         except TooLarge:
             raise
         except DataError as error:

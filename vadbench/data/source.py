@@ -111,11 +111,14 @@ class Source(ABC):
                     yield previous.copy()
                 continue
             self.decoded += 1
-            previous = picture
+            # A reader may change what it was given, so what may have to be repeated is kept apart.
+            previous = picture.copy() if self.policy.on_fault == "skip" else picture
             for _ in range(waiting):
                 yield picture.copy()
             waiting = 0
             yield picture
+        if previous is None and not waiting:
+            raise DataError(f"{self.name}: it holds no frames.")
         if waiting:
             raise DataError(
                 f"{self.name}: none of its {waiting} frames can be read: {next(iter(self.faults.values()))}"

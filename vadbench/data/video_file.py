@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vadbench.data.image import check_pixels
+from vadbench.data.image import check_pixels, to_uint8
 from vadbench.data.source import Fault, Policy, Source, TooLarge
 from vadbench.errors import DataError
 
@@ -21,6 +21,15 @@ _ONE_TO_ONE = {"mpeg4", "mjpeg", "h264", "hevc", "ffv1", "rawvideo", "png", "huf
 # A smaller packet may be a placeholder without a picture (an uncoded MPEG-4 VOP): such a file is counted by decoding.
 _SMALLEST_PICTURE = 32
 _BLOCK = 1 << 20
+# Formats that FFmpeg would dither on the way to 8 bits, and the one that holds the same values in the usual byte order.
+_SIXTEEN_BITS = {
+    "gray16le": "gray16le",
+    "gray16be": "gray16le",
+    "rgb48le": "rgb48le",
+    "rgb48be": "rgb48le",
+    "rgba64le": "rgb48le",
+    "rgba64be": "rgb48le",
+}
 
 
 @dataclass(frozen=True)
@@ -59,7 +68,7 @@ class VideoFile(Source):
         """Exact number of frames: by packets where each is a picture, by decoding elsewhere, never by the header."""
         if self._count is None:
             scan = self._scan()
-            self._count = scan.packets if scan.one_to_one else sum(1 for _ in self._converted(None))
+            self._count = scan.packets if scan.one_to_one else sum(1 for _ in self._converted(convert=False))
         return self._count
 
     @property
@@ -114,26 +123,28 @@ class VideoFile(Source):
             raise TooLarge(f"{self.path}: {error}.") from None
         stamps: list[int | None] = []
         plain, short = context.name in _ONE_TO_ONE, None
+        smallest = _SMALLEST_PICTURE if context.name == "mpeg4" else 0
         try:
             for packet in container.demux(stream):
                 if packet.size and not packet.is_discard:
-                    plain = plain and packet.size >= _SMALLEST_PICTURE and (bool(stamps) or packet.is_keyframe)
+                    plain = plain and packet.size >= smallest and (bool(stamps) or packet.is_keyframe)
                     stamps.append(packet.pts)
                     check_frames(self.path, len(stamps), bound)
         except av.error.FFmpegError as error:
             short = f"reading stops after packet {len(stamps)}: {_reason(error)}"
         if short is None and promised > len(stamps):
             short = f"its header promises {promised} frames"
-        known = [stamp for stamp in stamps if stamp is not None]
+        known = sorted(stamp for stamp in stamps if stamp is not None)
+        short = short or _missing_time(container, stream, known)
         ordered = plain and len(set(known)) == len(stamps)
-        order = {stamp: number for number, stamp in enumerate(sorted(known))} if ordered else None
+        order = {stamp: number for number, stamp in enumerate(known)} if ordered else None
         return _Scan(len(stamps), plain, order, short)
 
     def _pictures(self) -> Iterator[np.ndarray | Fault]:
-        return self._converted("rgb24")
+        return self._converted(convert=True)
 
-    def _converted(self, form: str | None) -> Iterator[Any]:
-        """A picture (or, where ``form`` is None, an unconverted one) or a fault for each frame number, in order."""
+    def _converted(self, convert: bool) -> Iterator[Any]:
+        """A picture (unconverted, if only counted) or a fault for each frame number, in order."""
         scan = self._scan()
         if scan.short is not None:
             self._note_short(scan)
@@ -151,7 +162,7 @@ class VideoFile(Source):
                 yield self._fault(missing, cause)
             number = max(number, place)
             size = size or (found.height, found.width)
-            yield self._picture(found, number, size, form)
+            yield self._picture(found, number, size, convert)
             number += 1
         if scan.one_to_one:
             for missing in range(number, scan.packets):
@@ -159,14 +170,14 @@ class VideoFile(Source):
             if number > scan.packets:
                 raise DataError(f"{self.path}: {number} pictures decode from {scan.packets} packets; write it anew.")
 
-    def _picture(self, frame: Any, number: int, size: tuple[int, int], form: str | None) -> Any:
+    def _picture(self, frame: Any, number: int, size: tuple[int, int], convert: bool) -> Any:
         if frame.is_corrupt:
             return self._fault(number, "the decoder marks it as damaged; it may blur those up to the next key frame")
         if (frame.height, frame.width) != size:
             return self._fault(number, f"the size changes from {size[1]} x {size[0]} to {frame.width} x {frame.height}")
-        if form is None:
+        if not convert:
             return frame
-        pixels = frame.to_ndarray(format=form)
+        pixels = _pixels(frame)
         turns = _turns(frame.rotation)
         return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
 
@@ -213,6 +224,15 @@ def _video_stream(container: Any, path: Path) -> Any:
     raise DataError(f"{path}: there is no video stream in it.")
 
 
+def _pixels(frame: Any) -> np.ndarray:
+    """``uint8 (H, W, 3)`` RGB, not rotated. 16 bits are brought to 8 as those of image files are."""
+    deep = _SIXTEEN_BITS.get(frame.format.name)
+    if deep is None:
+        return np.asarray(frame.to_ndarray(format="rgb24"))
+    pixels = to_uint8(frame.to_ndarray(format=deep))
+    return np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else pixels
+
+
 def _first_picture(container: Any, stream: Any) -> Iterator[Any]:
     """The first picture that decodes, or nothing."""
     for packet in container.demux(stream):
@@ -230,6 +250,32 @@ def _decode(packet: Any) -> list[Any]:
         return list(packet.decode())
     except av.error.FFmpegError as error:
         return [f"a packet does not decode: {_reason(error)}"]
+
+
+def _missing_time(container: Any, stream: Any, stamps: list[int]) -> str | None:
+    """Why frames seem to be missing, in containers that give no frame count; None if they don't."""
+    if len(stamps) < 2:
+        return None
+    steps = np.diff(stamps)
+    usual = float(np.median(steps))
+    if container.format.name.startswith("matroska"):
+        promised = _seconds(stream.metadata.get("DURATION", ""))
+        found = float((stamps[-1] + 1.5 * usual) * stream.time_base)
+        return f"its header promises {promised:.2f} s" if promised > found else None
+    # A transport stream has a constant rate; packets that were lost leave a gap and nothing else.
+    if container.format.name == "mpegts" and np.mean(np.abs(steps - usual) <= 1) > 0.9:
+        lost = int(np.round(steps / usual - 1).clip(min=0).sum())
+        return f"its stamps leave room for {lost} more" if lost else None
+    return None
+
+
+def _seconds(tag: str) -> float:
+    """Seconds of ``00:00:02.400000000``; 0 where the tag is none."""
+    parts = tag.split(":")
+    try:
+        return sum(float(part) * 60**power for power, part in enumerate(reversed(parts)))
+    except ValueError:
+        return 0.0
 
 
 def _turns(rotation: float) -> int:
