@@ -1,0 +1,137 @@
+"""Nearest-neighbour scores against hand-computed toy banks and a slow reference."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vadbench.density.knn import GroupedKNNEstimator
+from vadbench.errors import ConfigError, DataError
+
+# Three videos on a line: {0, 1}, {10}, {14, 20}. Without its own video, the nearest other sample of each is at distance
+# 0 -> 10: 10, 1 -> 10: 9, 10 -> 14: 4, 14 -> 10: 4, 20 -> 10: 10.
+TOY = np.array([[0.0], [1.0], [10.0], [14.0], [20.0]])
+GROUPS = np.array([0, 0, 1, 2, 2])
+
+
+def fitted(**options: object) -> GroupedKNNEstimator:
+    estimator = GroupedKNNEstimator(**options)  # type: ignore[arg-type]
+    estimator.fit(TOY, GROUPS)
+    return estimator
+
+
+def test_calibration_leaves_out_each_group_in_turn() -> None:
+    estimator = fitted()
+    assert estimator.calibration is not None
+    assert (estimator.calibration.low, estimator.calibration.high) == (4.0, 10.0)
+    np.testing.assert_allclose(estimator.raw(np.array([[16.0], [100.0]])), [2.0, 80.0])
+    np.testing.assert_allclose(estimator.score(np.array([[16.0], [24.0]])), [(2 - 4) / 6, 0.0])
+
+
+def test_calibration_by_the_last_group_differs() -> None:
+    last = GroupedKNNEstimator(calibration="last_group")
+    last.fit(TOY, np.array([0, 0, 2, 1, 1]))  # video {10} comes last: its largest score is 4, also the least of all
+    assert last.calibration is not None and last.calibration.high == 4.0
+
+
+@pytest.mark.parametrize("bank", ["full", "coreset:0.5"])
+def test_order_of_groups_does_not_matter(bank: str) -> None:
+    rng = np.random.default_rng(0)
+    parts = [rng.normal(i, 1, (20 + i, 4)).astype(np.float32) for i in range(5)]
+    queries = rng.normal(2, 2, (30, 4))
+    scores = []
+    for order in ([0, 1, 2, 3, 4], [4, 2, 0, 3, 1]):
+        estimator = GroupedKNNEstimator(2, bank=bank)
+        x = np.concatenate([parts[i] for i in order])
+        estimator.fit(x, np.repeat(np.arange(5), [len(parts[i]) for i in order]))
+        scores.append(estimator.score(queries))
+    np.testing.assert_allclose(scores[0], scores[1], rtol=1e-9)
+
+
+def test_groups_may_be_scattered() -> None:
+    shuffle = np.array([3, 0, 2, 4, 1])
+    scattered = GroupedKNNEstimator()
+    scattered.fit(TOY[shuffle], GROUPS[shuffle])
+    assert scattered.calibration == fitted().calibration
+
+
+def test_number_of_neighbours_counts() -> None:
+    queries = np.array([[2.0]])
+    assert fitted(n_neighbors=1).raw(queries)[0] == 1.0
+    assert fitted(n_neighbors=3).raw(queries)[0] == pytest.approx((1 + 2 + 8) / 3)
+    assert fitted(n_neighbors=1).score(queries)[0] != fitted(n_neighbors=3).score(queries)[0]
+
+
+def test_squared_distance_is_another_scale() -> None:
+    squared = fitted(distance="squared_l2")
+    assert squared.calibration is not None
+    assert (squared.calibration.low, squared.calibration.high) == (16.0, 100.0)
+    assert squared.raw(np.array([[16.0]]))[0] == 4.0
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10**6), k=st.integers(1, 4), distance=st.sampled_from(["l2", "squared_l2"]))
+def test_equals_a_slow_reference(seed: int, k: int, distance: str) -> None:
+    rng = np.random.default_rng(seed)
+    groups = np.repeat(np.arange(4), rng.integers(4, 30, 4))
+    x = rng.normal(size=(len(groups), 6)).astype(np.float32)
+    estimator = GroupedKNNEstimator(k, distance=distance, calibration="p99.9")
+    estimator.fit(x, groups)
+
+    def reference(query: np.ndarray, bank: np.ndarray) -> float:
+        d = np.linalg.norm(bank.astype(np.float64) - query, axis=1)
+        return float(np.mean(np.sort(d**2 if distance == "squared_l2" else d)[:k]))
+
+    training = [reference(x[i], x[groups != groups[i]]) for i in range(len(x))]
+    low, high = min(training), np.percentile(training, 99.9)
+    queries = rng.normal(size=(10, 6))
+    expected = [(reference(q, x) - low) / (high - low) for q in queries]
+    np.testing.assert_allclose(estimator.score(queries), expected, rtol=1e-9)
+
+
+def test_one_group_is_a_clear_error() -> None:
+    with pytest.raises(DataError, match="only one training video has samples"):
+        GroupedKNNEstimator().fit(TOY, np.zeros(5, int))
+
+
+def test_too_many_neighbours_for_what_is_left_is_a_clear_error() -> None:
+    with pytest.raises(DataError, match=r"n_neighbors=4.*once a training video is left out.*fewer neighbours"):
+        fitted(n_neighbors=4)
+
+
+def test_calibration_samples_bound_the_cost_and_are_drawn_by_seed() -> None:
+    rng = np.random.default_rng(0)
+    x, groups = rng.normal(size=(400, 3)), np.repeat([0, 1], 200)
+
+    def high(**options: int) -> float:
+        estimator = GroupedKNNEstimator(**options)  # type: ignore[arg-type]
+        estimator.fit(x, groups)
+        assert estimator.calibration is not None
+        return estimator.calibration.high
+
+    assert high(calibration_samples=400) == high()
+    assert high(calibration_samples=40) <= high()
+    assert high(calibration_samples=40, seed=1) == high(calibration_samples=40, seed=1)
+    assert len({high(calibration_samples=40, seed=seed) for seed in range(4)}) > 1
+
+
+def test_a_float32_bank_is_not_copied() -> None:
+    x = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+    estimator = GroupedKNNEstimator()
+    estimator.fit(x, np.repeat([0, 1], 25))
+    assert np.shares_memory(estimator.bank.rows, x)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [({"distance": "cosine"}, "l2"), ({"bank": "kmeans:0"}, "kmeans:100"), ({"n_neighbors": 0}, "at least 1")],
+)
+def test_wrong_words_are_explained(options: dict, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        GroupedKNNEstimator(**options)
+
+
+def test_nothing_to_score_is_no_score() -> None:
+    assert fitted().score(np.zeros((0, 1))).shape == (0,)
