@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -114,6 +114,16 @@ class Mirror:
             return "unchanged"
         self._create(experiment, entry, folder, parent)
         return "mirrored"
+
+    def put_all(self, folders: Sequence[Path], sweep: str) -> bool:
+        """Mirror folders as children of a sweep; False, with a warning, if one of them could not be."""
+        try:
+            for folder in folders:
+                self.put(folder, self.parent(sweep, folder))
+        except Exception as error:
+            warn(error, self.uri)
+            return False
+        return True
 
     def experiment(self, name: str) -> str:
         """The id of an experiment, made if need be."""

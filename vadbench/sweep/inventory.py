@@ -1,0 +1,72 @@
+"""What each point of a sweep needs and where it is kept: its data, its extractor, its run folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from vadbench.data.catalog import load_dataset
+from vadbench.data.video import Dataset
+from vadbench.errors import VadbenchError
+from vadbench.models.base import Extractor
+from vadbench.models.catalog import build
+from vadbench.run_folder import RunFolder
+from vadbench.runner import run_folder
+from vadbench.sweep.points import Point
+
+
+@dataclass(frozen=True)
+class Item:
+    """A point with what it stands for.
+
+    Attributes
+    ----------
+    dataset, extractor, folder: None if the point can't be run.
+    fault: why it can't be run, or an empty string.
+    """
+
+    point: Point
+    dataset: Dataset | None = None
+    extractor: Extractor | None = None
+    folder: RunFolder | None = None
+    fault: str = ""
+
+    @property
+    def fingerprint(self) -> str | None:
+        """The key of the run, None if the point can't be run."""
+        return self.folder.path.name if self.folder else None
+
+    @property
+    def state(self) -> str:
+        """complete, failed, interrupted, running or absent; failed if the point can't be run."""
+        return self.folder.state if self.folder else "failed"
+
+
+class Inventory:
+    """Loads each data set once, however many points use it."""
+
+    def __init__(self) -> None:
+        self._datasets: dict[str, Dataset] = {}
+
+    def dataset(self, point: Point) -> Dataset:
+        """The data set of a point."""
+        key = json.dumps(asdict(point.config.dataset), sort_keys=True, default=str)
+        if key not in self._datasets:
+            self._datasets[key] = load_dataset(point.config.dataset)
+        return self._datasets[key]
+
+    def item(self, point: Point) -> Item:
+        """A point with its data, extractor and folder, or with the reason why there are none."""
+        try:
+            dataset = self.dataset(point)
+            detector = build(point.config)
+            detector.extractor.prepare(dataset.train)
+            folder = run_folder(point.config, dataset, detector)
+        except VadbenchError as error:
+            return Item(point, fault=f"{type(error).__name__}: {error}")
+        return Item(point, dataset, detector.extractor, folder)
+
+    def items(self, points: Sequence[Point]) -> list[Item]:
+        """All points; those with the same fingerprint are one run."""
+        return [self.item(point) for point in points]

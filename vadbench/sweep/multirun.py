@@ -1,0 +1,268 @@
+"""A sweep: what is done stays, what is missing is done, what fails is listed; the same command again goes on."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from vadbench.config import LocalLauncher, RunConfig
+from vadbench.errors import VadbenchError
+from vadbench.sweep.inventory import Inventory, Item
+from vadbench.sweep.launchers import Launcher, Worker, finish, start
+from vadbench.sweep.lease import visible_gpus
+from vadbench.sweep.mirroring import SweepMirror
+from vadbench.sweep.points import Point, expand
+from vadbench.sweep.states import complete_since, state_of, tried_since
+from vadbench.sweep.sweep_folder import SweepFolder, Task, Work
+
+log = logging.getLogger(__name__)
+
+_POLL_S = 0.3
+# A point whose process dies gets one more chance, alone; a second death is its own fault.
+_TRIES = 2
+
+
+def run(words: list[str]) -> int:
+    """Run every point of the grid ``words`` that is not done yet; prints the table of all points.
+
+    Returns
+    -------
+    0 if every point is complete, 1 if one failed, 130 if it was interrupted.
+
+    Raises
+    ------
+    VadbenchError: words that make no grid, ``on_existing=error`` and a point that exists, a launcher that can't start.
+    """
+    from vadbench.report.table import sweep_table
+
+    points = expand(words)
+    sweep = Sweep(words, points)
+    code = sweep.run()
+    print(sweep_table([item.folder for item in sweep.unique if item.folder is not None], sweep.rows()))
+    print(f"\nsweep folder:  {sweep.folder.path}")
+    return code
+
+
+class Sweep:
+    """The points of one command and their progress."""
+
+    def __init__(self, words: Sequence[str], points: Sequence[Point]) -> None:
+        self.words = list(words)
+        self.config: RunConfig = points[0].config
+        self.results = Path(self.config.results).absolute()
+        self.items = Inventory().items(points)
+        self.unique = _unique(self.items)
+        self.folder = SweepFolder.of(self.results, self.items)
+        self.launcher: Launcher = self.config.launcher or LocalLauncher("local", None, 1)
+        self.since = time.time()
+        self._tries: Counter[str] = Counter()
+
+    def run(self) -> int:
+        """Do what is missing; returns the exit status."""
+        todo = self._todo()
+        existing = len(self.unique) - len(todo)
+        if self.config.on_existing == "error" and existing:
+            raise VadbenchError(
+                f"{existing} of {len(self.unique)} points exist in {self.results}. on_existing=skip reuses them, rerun "
+                "replaces them."
+            )
+        rerun = f", {len(todo)} again" if self.config.on_existing == "rerun" else ""
+        log.info("%d points: %d complete, %d to do%s", len(self.unique), existing, len(todo), rerun)
+        self.folder.note(f"start: {len(self.unique)} points, {len(todo)} to do: {' '.join(self.words)}")
+        mirror = SweepMirror(self.folder, self.config, self.results)
+        interrupted = False
+        if todo:
+            self.folder.begin()
+            self._record(mirror)
+            with _signals_interrupt():
+                try:
+                    self._rounds(todo, mirror)
+                except KeyboardInterrupt:
+                    interrupted = True
+                    log.warning("interrupted; the same command goes on from here")
+        states = Counter(self.state(item) for item in self.unique)
+        mirror.finish([i.folder.path for i in self.unique if i.folder], states, self.words)
+        self._record(mirror)
+        self.folder.note(f"end: {', '.join(f'{n} {state}' for state, n in sorted(states.items()))}")
+        return 130 if interrupted else 0 if set(states) <= {"complete"} else 1
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row a point: label, fingerprint, state, and for those that are not complete the reason and the log."""
+        rows = []
+        for item in self.unique:
+            state = self.state(item)
+            row = {
+                "words": list(item.point.words),
+                "label": item.point.label,
+                "fingerprint": item.fingerprint,
+                "state": state,
+            }
+            if state != "complete":
+                row |= {"reason": self._reason(item, state), "log": self._log(item)}
+            rows.append(row)
+        return rows
+
+    def state(self, item: Item) -> str:
+        """The state of a point: that of its run folder, or failed if it has none."""
+        if item.folder is None:
+            return "failed"
+        state = state_of(item.folder)
+        if state == "absent" and self.folder.fault(item.point.words):
+            return "failed"
+        return state
+
+    def _reason(self, item: Item, state: str) -> str:
+        from vadbench.sweep.states import mark_of
+
+        fault = item.fault or self.folder.fault(item.point.words)
+        if fault:
+            return fault
+        if item.folder is None or state == "absent":
+            return "not begun"
+        reason = mark_of(item.folder).get("reason")
+        return str(reason or ("its process died" if state == "interrupted" else state))
+
+    def _log(self, item: Item) -> str:
+        path = item.folder.path / "log.txt" if item.folder else None
+        return str(path if path is not None and path.is_file() else self.folder.workers)
+
+    def _todo(self) -> list[Item]:
+        """Points that can be run and are not complete in this start's sense."""
+        runnable = [item for item in self.unique if item.folder is not None]
+        if self.config.on_existing == "rerun":
+            return [i for i in runnable if i.folder and not complete_since(i.folder, self.since)]
+        return [i for i in runnable if i.folder and not i.folder.complete]
+
+    def _rounds(self, todo: list[Item], mirror: SweepMirror) -> None:
+        """Start workers until every point is complete, has failed, or has killed its process twice."""
+        retry: list[Item] = []
+        while todo or retry:
+            alone = not todo
+            self._round([retry[0]] if alone else todo, mirror, alone)
+            left = [item for item in self._todo() if item.folder is not None]
+            died = [i for i in left if i.folder and state_of(i.folder) == "interrupted" and self._tried(i)]
+            for item in died:
+                if item in (retry[:1] if alone else todo):
+                    self._tries[str(item.fingerprint)] += 1
+            fresh = [item for item in left if not self._tried(item) and not self.folder.fault(item.point.words)]
+            if not alone and len(fresh) == len(todo):
+                log.error("no worker could begin; see %s", self.folder.workers)
+                return
+            retry = [item for item in died if self._tries[str(item.fingerprint)] < _TRIES]
+            todo = fresh
+
+    def _tried(self, item: Item) -> bool:
+        return item.folder is not None and tried_since(item.folder, self.since)
+
+    def _round(self, todo: Sequence[Item], mirror: SweepMirror, alone: bool) -> None:
+        """One generation of workers on ``todo``, from start to end."""
+        jobs = 1 if alone else self._jobs(todo)
+        inline = isinstance(self.launcher, LocalLauncher) and jobs == 1 and not alone
+        self.folder.write_work(self._work(todo, 0 if inline else jobs, retry=alone))
+        if inline:
+            from vadbench.sweep.worker import work_in
+
+            work_in(str(self.folder.path), 0, 1)
+            return
+        launcher = LocalLauncher("local", 1, 1) if alone and isinstance(self.launcher, LocalLauncher) else self.launcher
+        workers = start(launcher, self.folder, jobs, self._threads(jobs))
+        try:
+            self._watch(workers, mirror)
+        except BaseException:
+            for worker in workers:
+                worker.stop()
+            raise
+        finally:
+            finish(launcher)
+
+    def _watch(self, workers: Sequence[Worker], mirror: SweepMirror) -> None:
+        """Until all workers have ended: say what is done, mirror it."""
+        ended: set[int] = set()
+        done = sum(item.folder is not None and item.folder.complete for item in self.unique)
+        while len(ended) < len(workers):
+            time.sleep(_POLL_S)
+            for rank, worker in enumerate(workers):
+                fault = None if rank in ended else worker.fault()
+                if fault is not None:
+                    ended.add(rank)
+                    if fault:
+                        log.warning("worker %d: %s; see %s", rank, fault, self.folder.workers)
+            complete = [i.folder.path for i in self.unique if i.folder is not None and i.folder.complete]
+            if len(complete) > done:
+                done = len(complete)
+                log.info("%d of %d points complete", done, len(self.unique))
+                mirror.put(complete)
+
+    def _jobs(self, todo: Sequence[Item]) -> int:
+        """How many workers: what the launcher says, but no more than there are videos to extract or points to run."""
+        jobs = self.launcher.jobs or max(1, len(self._gpus()) * getattr(self.launcher, "jobs_per_gpu", 1))
+        videos = max((len(i.dataset.train) + len(i.dataset.test) for i in todo if i.dataset is not None), default=1)
+        return max(1, min(jobs, max(len(todo), videos)))
+
+    def _gpus(self) -> list[str]:
+        return visible_gpus() if self._wants_gpu() else []
+
+    def _wants_gpu(self) -> bool:
+        # Who names a device of his own ("cuda:1") has chosen it; a lease would renumber it.
+        return self.config.runtime.device in ("auto", "cuda") and isinstance(self.launcher, LocalLauncher)
+
+    def _threads(self, jobs: int) -> int:
+        """Numeric threads of a worker; 0: as the environment says, as in a single run."""
+        if self.config.runtime.threads:
+            return self.config.runtime.threads
+        if isinstance(self.launcher, LocalLauncher):
+            return max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 and "OMP_NUM_THREADS" not in os.environ else 0
+        cpus = getattr(self.launcher, "cpus_per_job", 1)
+        return max(1, int(cpus))
+
+    def _work(self, todo: Sequence[Item], jobs: int, retry: bool) -> Work:
+        tasks = tuple(Task(i.point.words, i.point.label, str(i.folder.path)) for i in todo if i.folder is not None)
+        return Work(
+            tasks=tasks,
+            since=self.since,
+            rerun=self.config.on_existing == "rerun",
+            retry=retry,
+            threads=self._threads(jobs),
+            wants_gpu=self._wants_gpu(),
+            jobs_per_gpu=getattr(self.launcher, "jobs_per_gpu", 1),
+            directory=str(Path.cwd()),
+        )
+
+    def _record(self, mirror: SweepMirror) -> None:
+        rows = [{k: v for k, v in row.items() if k != "log"} for row in self.rows()]
+        self.folder.write(self.words, rows, mirror.mirrored)
+
+
+def _unique(items: Sequence[Item]) -> list[Item]:
+    """One item for each run: points that differ only in what can't change a result are the same run."""
+    found: dict[str, Item] = {}
+    for item in items:
+        found.setdefault(item.fingerprint or " ".join(item.point.words), item)
+    return list(found.values())
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """SIGTERM ends a sweep like Ctrl-C: workers are told, states are recorded."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        sys.stdout.flush()

@@ -1,0 +1,83 @@
+"""From the words of a multirun to its points: every combination, composed and checked before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vadbench.compose import compose
+from vadbench.config import RunConfig
+from vadbench.errors import ConfigError
+
+# Where a sweep keeps things and who does it: one answer for all points.
+_COMMON = ("results", "launcher", "tracking", "store", "on_existing")
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a grid.
+
+    Attributes
+    ----------
+    words: its command line.
+    label: the words that tell it from the other points (``"model.pca_level=0.9 seed=1"``).
+    config: what they compose to.
+    """
+
+    words: tuple[str, ...]
+    label: str
+    config: RunConfig
+
+
+def expand(words: Sequence[str]) -> list[Point]:
+    """The points of a grid, in the order in which the words name their values, the last word varying fastest.
+
+    ``words`` are in Hydra's override grammar: ``a=1,2``, ``seed=range(3)``, ``choice(...)``.
+
+    Raises
+    ------
+    ConfigError: words that can't be parsed, a point that does not compose (all of them in one message), a key that
+        can't differ within a sweep.
+    """
+    combinations, varying = _combinations(words)
+    points: list[Point] = []
+    faults: dict[str, None] = {}
+    for combination in combinations:
+        label = " ".join(word for word in combination if _key(word) in varying)
+        try:
+            config = compose(combination)
+        except ConfigError as error:
+            faults[str(error)] = None
+            continue
+        points.append(Point(tuple(combination), label or "the only point", config))
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return points
+
+
+def _combinations(words: Sequence[str]) -> tuple[list[list[str]], set[str]]:
+    """Every combination of the swept values as plain words, and the keys that vary."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    flags = [word for word in words if word.startswith("-")]
+    if flags:
+        raise ConfigError(f"{flags[0]}: no such option in a sweep; after -m come words such as seed=0,1,2")
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(words))
+        varying = {o.key_or_group for o in parsed if o.is_sweep_override()}
+        batches = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+    except HydraException as error:
+        raise ConfigError(f"these words can't be read: {str(error).splitlines()[0]}") from None
+    barred = sorted(key for key in varying if key.split(".")[0] in _COMMON)
+    if barred:
+        raise ConfigError(
+            f"{barred[0]}: it can't differ within a sweep, because {', '.join(_COMMON)} say where all of it goes. "
+            "Give it one value, or make two sweeps."
+        )
+    return [list(combination) for batch in batches for combination in batch], varying
+
+
+def _key(word: str) -> str:
+    return word.lstrip("+~").split("=")[0].split("@")[0]

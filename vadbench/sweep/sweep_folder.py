@@ -1,0 +1,141 @@
+"""The folder of a sweep: its record, what its workers are told, what they say. The run folders stay the truth.
+
+results/sweeps/<id>/sweep.json       the command and its points with their states; unchanged if nothing changed
+results/sweeps/<id>/work.json        what the workers of this start are to do
+results/sweeps/<id>/log.txt          one line a start
+results/sweeps/<id>/workers/*.txt    what each worker printed
+results/sweeps/<id>/faults/*.json    points that failed before they had a run folder
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from vadbench.provenance import now
+from vadbench.run_folder import write_atomically
+from vadbench.store.key import digest
+from vadbench.sweep.inventory import Item
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Task:
+    """One point as a worker is told of it; ``folder`` is its run folder."""
+
+    words: tuple[str, ...]
+    label: str
+    folder: str
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the workers of one start are to do together.
+
+    Attributes
+    ----------
+    tasks: points to run.
+    since: when the start began (seconds since the epoch); with ``rerun`` an older record does not count.
+    retry: run points that a dead worker of this start left behind.
+    threads: numeric threads of a worker; 0 leaves them alone.
+    wants_gpu: workers lease a GPU where there is one.
+    jobs_per_gpu: processes that may share a GPU.
+    directory: where relative paths in the words begin.
+    """
+
+    tasks: tuple[Task, ...]
+    since: float
+    rerun: bool
+    retry: bool
+    threads: int
+    wants_gpu: bool
+    jobs_per_gpu: int
+    directory: str
+
+
+class SweepFolder:
+    """``results/sweeps/<id>``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def of(cls, results: Path, items: Sequence[Item]) -> SweepFolder:
+        """The folder of the sweep over ``items``: the same points, the same folder, whoever launches them."""
+        config = items[0].point.config
+        words = [sorted(w for w in item.point.words if not w.lstrip("+~").startswith("launcher")) for item in items]
+        return cls(results / "sweeps" / f"{config.dataset.name}-{config.model.name}-{digest(sorted(words))[:8]}")
+
+    @property
+    def id(self) -> str:
+        """The name of the sweep."""
+        return self.path.name
+
+    @property
+    def workers(self) -> Path:
+        """Where workers print to."""
+        return self.path / "workers"
+
+    def begin(self) -> None:
+        """Make the folders; faults of an earlier start are forgotten."""
+        self.workers.mkdir(parents=True, exist_ok=True)
+        for path in (self.path / "faults").glob("*.json"):
+            path.unlink()
+
+    def write_work(self, work: Work) -> None:
+        """What workers are to do."""
+        write_atomically(self.path / "work.json", json.dumps(asdict(work), indent=1))
+
+    def read_work(self) -> Work:
+        """What workers are to do."""
+        given = json.loads((self.path / "work.json").read_text())
+        tasks = tuple(Task(tuple(t["words"]), t["label"], t["folder"]) for t in given.pop("tasks"))
+        return Work(tasks=tasks, **given)
+
+    def write_fault(self, task: Task, reason: str) -> None:
+        """Say why a point failed outside its run folder."""
+        folder = self.path / "faults"
+        folder.mkdir(parents=True, exist_ok=True)
+        name = digest(list(task.words))[:16]
+        write_atomically(folder / f"{name}.json", json.dumps({"label": task.label, "reason": reason}))
+
+    def fault(self, words: Sequence[str]) -> str | None:
+        """Why the point ``words`` failed outside its run folder; None if it did not."""
+        try:
+            reason = json.loads((self.path / "faults" / f"{digest(list(words))[:16]}.json").read_text())["reason"]
+        except (OSError, ValueError, KeyError):
+            return None
+        return str(reason)
+
+    def read(self) -> dict[str, Any]:
+        """The record, empty if there is none."""
+        try:
+            record = json.loads((self.path / "sweep.json").read_text())
+        except (OSError, ValueError):
+            return {}
+        return record if isinstance(record, dict) else {}
+
+    def write(self, command: Sequence[str], rows: Sequence[dict[str, Any]], mirrored: str | None) -> None:
+        """Write the record, unless it says so already."""
+        old = self.read()
+        record = {
+            "schema_version": SCHEMA_VERSION,
+            "id": self.id,
+            "words": list(command),
+            "created": old.get("created", now()),
+            "mirrored": mirrored,
+            "points": list(rows),
+        }
+        if record != old:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.path / "sweep.json", json.dumps(record, indent=1))
+
+    def note(self, text: str) -> None:
+        """Add a line to the log."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / "log.txt").open("a", encoding="utf-8") as file:
+            file.write(f"{now()} {text}\n")

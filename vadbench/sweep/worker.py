@@ -1,0 +1,176 @@
+"""One worker of a sweep: extracts its share of the videos, then runs its share of the points, then helps the others.
+
+Workers share nothing but files. Who finishes early takes over what nobody has begun, and what a killed worker leaves
+behind is free again, because its locks are.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vadbench.data.video import Video
+    from vadbench.store.features import FeatureStore
+    from vadbench.sweep.inventory import Item
+    from vadbench.sweep.passes import Pass
+    from vadbench.sweep.sweep_folder import SweepFolder, Task, Work
+
+log = logging.getLogger(__name__)
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def thread_variables(threads: int) -> dict[str, str]:
+    """Environment that bounds the numeric threads; it counts only before the numeric libraries are imported."""
+    return dict.fromkeys(_THREADS, str(threads))
+
+
+@contextmanager
+def bounded_threads(threads: int) -> Iterator[None]:
+    """Bound the numeric threads of this process inside, whether their libraries are imported yet or not; 0: don't."""
+    if not threads:
+        yield
+        return
+    from threadpoolctl import threadpool_limits
+
+    os.environ.update(thread_variables(threads))
+    with threadpool_limits(threads):
+        yield
+
+
+def work_in(folder: str, rank: int, world: int) -> None:
+    """Be worker ``rank`` of ``world`` on the work that lies in a sweep's folder. Imports nothing heavy before the GPU
+    and the threads are settled."""
+    from vadbench.sweep.lease import leased_gpu, visible_gpus
+    from vadbench.sweep.sweep_folder import SweepFolder
+
+    sweep = SweepFolder(Path(folder))
+    work = sweep.read_work()
+    os.chdir(work.directory)
+    with bounded_threads(work.threads), leased_gpu(visible_gpus() if work.wants_gpu else [], work.jobs_per_gpu) as gpu:
+        if gpu is not None:
+            log.info("worker %d holds GPU %s", rank, gpu)
+        _work(sweep, work, rank, world)
+
+
+def _work(sweep: SweepFolder, work: Work, rank: int, world: int) -> None:
+    from vadbench.compose import compose
+    from vadbench.runner import open_store
+    from vadbench.sweep.inventory import Inventory
+    from vadbench.sweep.passes import passes
+    from vadbench.sweep.points import Point
+
+    points = [Point(task.words, task.label, compose(task.words)) for task in work.tasks]
+    items = Inventory().items(points)
+    sound = [(task, item) for task, item in zip(work.tasks, items, strict=True) if not item.fault]
+    for task, item in zip(work.tasks, items, strict=True):
+        if item.fault:
+            sweep.write_fault(task, item.fault)
+    if sound:
+        pending = [item for _, item in sound if _wanted(item, work)]
+        extract(passes(pending), open_store(points[0].config), rank, world)
+    for task, item in _own_first(sound, rank, world):
+        if _wanted(item, work):
+            _run_point(sweep, task, item, work)
+
+
+def extract(wanted: Sequence[Pass], store: FeatureStore, rank: int, world: int, help_others: bool = True) -> None:
+    """Make the features of this worker's share of the videos, then, where ``help_others``, of all the others.
+
+    After that every feature is there: the last videos are being made by others, and opening them waits for that. A
+    video that can't be extracted is logged here and reported by the points that need it.
+    """
+    from vadbench.sweep.passes import shares
+
+    for turn in range(world if help_others else 1):
+        for one in wanted:
+            for video in shares(one.videos, world)[(rank + turn) % world]:
+                _extract_one(one, video, store)
+
+
+def _extract_one(one: Pass, video: Video, store: FeatureStore) -> None:
+    try:
+        store.get(one.extractor, video)
+    except Exception:
+        log.warning("video %s can't be extracted", video.id, exc_info=True)
+
+
+def _own_first(pairs: list[Any], rank: int, world: int) -> list[Any]:
+    """Neighbouring points for one worker, so that workers rarely meet; then those of the next worker, and so on."""
+    cuts = [len(pairs) * i // world for i in range(world + 1)]
+    parts = [pairs[a:b] for a, b in itertools.pairwise(cuts)]
+    return [pair for turn in range(world) for pair in parts[(rank + turn) % world]]
+
+
+def _wanted(item: Item, work: Work) -> bool:
+    """True unless a point is done, was tried in this start, or is in another worker's hands."""
+    from vadbench.sweep.states import complete_since, state_of, tried_since
+
+    assert item.folder is not None
+    state = state_of(item.folder)
+    if state == "complete":
+        return work.rerun and not complete_since(item.folder, work.since)
+    if state == "running":
+        return False
+    # What killed one worker would kill the next; it gets its second chance in a process of its own.
+    return state == "absent" or not tried_since(item.folder, work.since) or (state == "interrupted" and work.retry)
+
+
+def _run_point(sweep: SweepFolder, task: Task, item: Item, work: Work) -> None:
+    """Run one point; what goes wrong is recorded and stops nothing but this point."""
+    from vadbench.runner import run
+    from vadbench.sweep.states import state_of
+
+    assert item.folder is not None
+    config = item.point.config
+    config = replace(
+        config,
+        # The sweep mirrors its runs itself, from one process.
+        tracking=replace(config.tracking, name="none"),
+        on_existing="rerun" if work.rerun else "skip",
+    )
+    log.info("begin: %s", task.label)
+    try:
+        run(config, list(task.words), dataset=item.dataset)
+    except Exception as error:
+        log.error("failed: %s: %s", task.label, error, exc_info=True)
+        if state_of(item.folder) != "failed":
+            sweep.write_fault(task, f"{type(error).__name__}: {error}")
+    else:
+        log.info("done: %s", task.label)
+
+
+def main(argv: Sequence[str]) -> None:
+    """``python -m vadbench.sweep.worker FOLDER RANK WORLD``, started by the local launcher."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s: %(message)s", stream=sys.stderr)
+    signal.signal(signal.SIGTERM, _interrupt)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        work_in(argv[0], int(argv[1]), int(argv[2]))
+    except KeyboardInterrupt:
+        log.warning("interrupted")
+        sys.exit(130)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _end_with_parent() -> None:
+    """Nobody waits for a worker whose parent was killed: the pipe to it closes, whatever the parent died of."""
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
