@@ -103,7 +103,7 @@ def columns(rows: Iterable[Mapping[str, Any]]) -> str:
     if not rows:
         return "  none"
     widths = {key: max(len(key), *(len(row[key]) for row in rows)) for key in rows[0]}
-    lines = [widths.keys(), *(row.values() for row in rows)]
+    lines = [list(widths), *(list(row.values()) for row in rows)]
     return "\n".join(
         "  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths.values(), strict=True)).rstrip()
         for line in lines

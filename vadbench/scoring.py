@@ -62,8 +62,8 @@ def score_dataset(
     with timed(timings, "extract_train"):
         train = {v.id: store.get(detector.extractor, v) for v in _bar(dataset.train, "training videos", progress)}
     with timed(timings, "fit"):
-        spec = {"fit": detector.fit_spec(), "dtype": store.dtype}
-        spec["features"] = [keys_of(detector.extractor, v, store.dtype) for v in dataset.train]
+        keys = [keys_of(detector.extractor, v, store.dtype) for v in dataset.train]
+        spec = {"fit": detector.fit_spec(), "dtype": store.dtype, "features": keys}
         detector.fit(train, lambda name, make: store.derived(name, spec, make))
     extracted = store.counts.extract_s
     scores = []

@@ -139,7 +139,7 @@ class ClipExtractor:
         common: dict[str, Any] = {
             "extractor": "clips/1",
             "clip": asdict(self.plan),
-            "pre_processor": self.pre_processor.spec(),  # type: ignore[attr-defined]
+            "pre_processor": self.pre_processor.spec(),
             "short_videos": self.short_videos,
         }
         if self._needs_calibration:

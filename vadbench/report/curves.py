@@ -92,7 +92,7 @@ def draw_heatmaps(video: Video, result: VideoScores, count: int, peak: float, fo
 def hottest(scores: Iterable[VideoScores], share: float = 0.995) -> float:
     """Map value below which ``share`` of the highest value of every frame lies, over all videos."""
     peaks = [float(r.maps[t].max()) for r in scores if r.maps is not None for t in range(0, len(r.maps), 5)]
-    return max(float(np.quantile(peaks, share)), np.finfo(np.float32).tiny) if peaks else 1.0
+    return max(float(np.quantile(peaks, share)), 1e-30) if peaks else 1.0
 
 
 def _highest(scores: np.ndarray, count: int) -> set[int]:
