@@ -24,19 +24,21 @@ def protocol_card(
     protocols: Sequence[p.Protocol] | None = None,
     resamples: int = 2000,
     seed: int = 0,
+    frames_by_video: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """One JSON-able row a protocol, those that read the test labels last and with ``oracle`` True.
 
     Keys: protocol, version, oracle, auroc_micro, ci_low, ci_high, auroc_macro, macro (its convention), ap, eer,
     n_frames (kept), n_anomalous, share_kept, causal, frames_ahead (null: the whole video), chosen, gain_over_raw,
     source, note. ``gain_over_raw``: micro AUROC minus that of the raw scores, in every row. Undefined values are NaN.
+    ``frames_by_video``: as :func:`vadbench.evaluation.apply`.
     """
     listed = list(protocols) if protocols is not None else p.load_protocols("all")
     raw = micro(frame_auroc, scores_by_video, labels_by_video)
     n_frames = sum(len(scores) for scores in scores_by_video.values())
     rows = []
     for protocol in sorted(listed, key=lambda q: q.uses_test_labels):
-        applied = p.apply(protocol, scores_by_video, labels_by_video, dataset)
+        applied = p.apply(protocol, scores_by_video, labels_by_video, dataset, frames_by_video)
         rows.append(_row(protocol, applied, raw, n_frames, dataset, resamples, seed))
     return rows
 

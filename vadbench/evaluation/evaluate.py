@@ -71,6 +71,7 @@ def evaluate(
     frame_energy: Mapping[str, Any] | None = None,
     training_scores: Any | None = None,
     filled_by_video: Mapping[str, Any] | None = None,
+    frames_by_video: Mapping[str, Any] | None = None,
     resamples: int = 2000,
     seed: int = 0,
 ) -> Evaluation:
@@ -87,16 +88,19 @@ def evaluate(
     frame_energy: video id to ``(T,)``, the third baseline, if somebody read the frames.
     training_scores: raw scores ``(N,)`` of normal training frames, for an honest F1 (only under a protocol without
         steps, since training scores did not go through it).
-    filled_by_video: video id to ``bool (T,)``. resamples, seed: of the bootstrap over videos.
+    filled_by_video: video id to ``bool (T,)``. frames_by_video: frame numbers ``(T,)`` of the scores, where frames are
+        missing. resamples, seed: of the bootstrap over videos.
 
     DataError for scores that are not finite or videos that do not match.
     """
     protocol = load_protocol(primary) if isinstance(primary, str) else primary
+    if protocol.name == "all":  # the card is asked for beside the raw numbers, it is no protocol of its own
+        protocol = load_protocol("raw")
     rows = list(each_video(scores_by_video, labels_by_video))
     scores, labels = {v: s for v, s, _ in rows}, {v: y for v, _, y in rows}
     if not rows:
         return Evaluation({}, _per_video(Applied({}, {}, {}, {})))
-    applied = apply(protocol, scores, labels, dataset)
+    applied = apply(protocol, scores, labels, dataset, frames_by_video)
     metrics = _frame_metrics(protocol, applied, resamples, seed)
     if training_scores is not None and not protocol.steps:
         metrics |= _f1_metrics(protocol.name, applied, training_scores)
@@ -118,10 +122,10 @@ def evaluate(
         metrics | found,
         _per_video(applied),
         {
-            name: _micro(apply(protocol, rival, labels, dataset), protocol, resamples, seed)
+            name: _micro(apply(protocol, rival, labels, dataset, frames_by_video), protocol, resamples, seed)
             for name, rival in rivals.items()
         },
-        protocol_card(scores, labels, dataset, listed, resamples, seed) if listed else [],
+        protocol_card(scores, labels, dataset, listed, resamples, seed, frames_by_video) if listed else [],
         regions,
         {
             "frames": sum(s.size for s in scores.values()),

@@ -107,15 +107,18 @@ def apply(
     scores_by_video: Mapping[str, Any],
     labels_by_video: Mapping[str, Any],
     dataset: str | None = None,
+    frames_by_video: Mapping[str, Any] | None = None,
 ) -> Applied:
     """Raw scores ``(T,)`` and labels ``(T,)`` by video under ``protocol``; the inputs are left as they are.
 
     ``dataset`` picks values that are fixed for a data set; an unknown one or None gets the default.
+    ``frames_by_video``: the rising frame numbers ``(T,)`` of the scores, where some of a video's frames have none (the
+    first four, say); a step that drops frames means these numbers, so nothing is dropped twice.
     """
-    videos = {
-        video: Kept(scores, labels, np.arange(scores.size))
-        for video, scores, labels in each_video(scores_by_video, labels_by_video)
-    }
+    videos = {}
+    for video, scores, labels in each_video(scores_by_video, labels_by_video):
+        frames = np.arange(scores.size) if frames_by_video is None else np.asarray(frames_by_video[video])
+        videos[video] = Kept(scores, labels, frames, int(frames[-1]) + 1 if frames.size else 0)
     chosen: dict[str, float] = {}
     for step in protocol.steps:
         videos, found = run_step(step, videos, dataset or "default")

@@ -30,11 +30,12 @@ WHOLE_VIDEO = -1
 
 @dataclass(frozen=True)
 class Kept:
-    """What is left of one video: ``scores (K,) float64``, ``labels (K,) bool``, ``frames (K,)`` their frame numbers."""
+    """What is left of one video of T frames: ``scores (K,) float64``, ``labels (K,) bool``, ``frames (K,)`` numbers."""
 
     scores: np.ndarray
     labels: np.ndarray
     frames: np.ndarray
+    n_frames: int
 
 
 Videos = dict[str, Kept]
@@ -43,9 +44,12 @@ Videos = dict[str, Kept]
 def run_step(step: ProtocolStep, videos: Videos, dataset: str) -> tuple[Videos, dict[str, float]]:
     """The videos after ``step``, and what the step chose by itself (an oracle's sigma)."""
     if isinstance(step, DropStep):
-        return {v: _keep(k, slice(step.first, max(k.scores.size - step.last, 0))) for v, k in videos.items()}, {}
+        return {
+            v: _keep(k, (k.frames >= step.first) & (k.frames < k.n_frames - step.last)) for v, k in videos.items()
+        }, {}
     if isinstance(step, SubsampleStep):
-        return {v: _keep(k, slice(step.start, None, step.every)) for v, k in videos.items()}, {}
+        late = {video: kept.frames - step.start for video, kept in videos.items()}
+        return {v: _keep(k, (late[v] >= 0) & (late[v] % step.every == 0)) for v, k in videos.items()}, {}
     if isinstance(step, OracleGaussianStep):
         tried = {sigma: _filtered(videos, _gaussian(sigma), step.over) for sigma in step.sigmas}
         best = max(tried, key=lambda sigma: (_micro_auroc(tried[sigma]), -sigma))
@@ -85,8 +89,8 @@ def value_for(value: PerDataset, dataset: str) -> float:
     return float(value.get(dataset, value["default"]) if isinstance(value, dict) else value)
 
 
-def _keep(kept: Kept, part: slice) -> Kept:
-    return Kept(kept.scores[part], kept.labels[part], kept.frames[part])
+def _keep(kept: Kept, wanted: np.ndarray) -> Kept:
+    return Kept(kept.scores[wanted], kept.labels[wanted], kept.frames[wanted], kept.n_frames)
 
 
 def _filtered(videos: Videos, function: Callable[[np.ndarray], np.ndarray], over: str) -> Videos:
