@@ -13,13 +13,23 @@ from vadbench.data.source import Policy, Source
 from vadbench.data.video_file import SUFFIXES, VideoFile
 from vadbench.errors import DataError
 
-_SHOWN = 6
+_SHOWN_FOLDERS, _SHOWN_FILES = 6, 3
+_OPENED = (1, 4)  # folders opened at the lower and the upper level of a tree that is shown
 
 
-def find_folder(root: Path, accept: Callable[[Path], bool], depth: int = 3) -> Path | None:
-    """The first folder at or below ``root`` that ``accept`` takes, nearest first, then by name."""
+def find_folder(
+    root: Path,
+    accept: Callable[[Path], bool],
+    depth: int = 3,
+    enter: Callable[[Path], bool] = lambda folder: True,
+) -> Path | None:
+    """The first folder at or below ``root`` that ``accept`` takes, nearest first, then by name.
+
+    Folders that ``enter`` refuses are left out with all that is below them.
+    """
     level = [root]
     for _ in range(depth + 1):
+        level = [folder for folder in level if enter(folder)]
         for folder in level:
             if accept(folder):
                 return folder
@@ -98,7 +108,7 @@ def not_recognised(root: Path, name: str, expected: str) -> DataError:
 
 
 def show_tree(folder: Path, depth: int = 3) -> str:
-    """``folder`` as an indented tree, a few entries a level."""
+    """``folder`` as an indented tree: a few entries a level, and below the first of them only."""
     return "\n".join([f"{folder.resolve()}/", *_lines(folder, depth, "  ")])
 
 
@@ -107,11 +117,12 @@ def _lines(folder: Path, depth: int, indent: str) -> list[str]:
         entries = sorted(folder.iterdir(), key=lambda p: (p.is_file(), natural_key(p.name)))
     except OSError as error:
         return [f"{indent}({error.strerror})"]
+    shown = [p for p in entries if p.is_dir()][:_SHOWN_FOLDERS] + [p for p in entries if p.is_file()][:_SHOWN_FILES]
     lines = [] if entries else [f"{indent}(empty)"]
-    for entry in entries[:_SHOWN]:
+    for number, entry in enumerate(shown):
         lines.append(f"{indent}{entry.name}{'/' if entry.is_dir() else ''}")
-        if entry.is_dir() and depth > 1:
+        if entry.is_dir() and depth > 1 and number < _OPENED[depth - 2]:
             lines += _lines(entry, depth - 1, indent + "  ")
-    if len(entries) > _SHOWN:
-        lines.append(f"{indent}... {len(entries) - _SHOWN} more")
+    if len(entries) > len(shown):
+        lines.append(f"{indent}... {len(entries) - len(shown)} more")
     return lines

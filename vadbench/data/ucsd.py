@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -93,10 +93,10 @@ def reference_labels(config: DatasetConfig) -> dict[str, np.ndarray]:
 
 def certified(config: DatasetConfig) -> str | None:
     """One line on how many TIFFs are the official bytes; None where there are none or no list to compare with."""
-    base = find_folder(Path(config.root or ""), lambda f: _is_base(f, config.name[-1], *_TREES[0][1:]))
-    if base is None or config.name != "ucsd_ped2":
+    found = _base(Path(config.root or "").expanduser(), config.name[-1])
+    if found is None or config.name != "ucsd_ped2" or not found[1].startswith("official"):
         return None
-    same, differ, absent = certify(base, TIFF_TABLE)
+    same, differ, absent = certify(found[0], TIFF_TABLE)
     total = same + len(differ) + len(absent)
     line = f"{same:,} of {total:,} official TIFFs are byte for byte the published ones"
     if differ:
@@ -119,23 +119,34 @@ def expected_tree(name: str) -> str:
 
 
 def _splits(root: Path, number: str, name: str) -> tuple[list[Path], list[Path], str]:
-    """The clips' folders of the first tree that holds frames, and which tree it is. The official one goes first."""
+    """The clips' folders of the first tree that holds frames, and which tree it is."""
+    found = _base(root, number)
+    other = _other(number)
+    if found is None and _base(root, other):
+        raise DataError(f"dataset.root={root}: this is UCSD Ped{other}. Use dataset=ucsd_ped{other}.")
+    if found is None:
+        raise not_recognised(root, name, expected_tree(name))
+    base, tree, splits, clips = found
+    if find_folder(base, lambda f: any(f.glob(f"*ped{other}.m*")), depth=1):
+        raise DataError(f"dataset.root={root}: this is UCSD Ped{other}. Use dataset=ucsd_ped{other}.")
+    folders = [find_split(base, names, clips) for names in splits]
+    train, test = (list(video_entries(folder, clips)) if folder else [] for folder in folders)
+    kind = next((_first_suffix(path) for path in [*train, *test]), "")
+    return train, test, f"{tree} ({kind})"
+
+
+def _base(root: Path, number: str) -> tuple[Path, str, tuple[tuple[str, ...], ...], str] | None:
+    """The folder that holds the splits, with its entry of the table of trees. The official tree goes first."""
     for tree, splits, clips in _TREES:
-        base = find_folder(root, lambda f: _is_base(f, number, splits, clips))  # noqa: B023
-        if base is None:
-            continue
-        other = _other(number)
-        if find_folder(base, lambda f: any(f.glob(f"*ped{other}.m*")), depth=1):  # noqa: B023
-            raise DataError(f"dataset.root={root}: this is UCSD Ped{other}. Use dataset=ucsd_ped{other}.")
-        found = [find_split(base, names, clips) for names in splits]
-        train, test = (list(video_entries(folder, clips)) if folder else [] for folder in found)
-        kind = next((_first_suffix(path) for path in [*train, *test]), "")
-        return train, test, f"{tree} ({kind})"
-    raise not_recognised(root, name, expected_tree(name))
+        base = _find(root, number, lambda f: any(find_split(f, names, clips) for names in splits))  # noqa: B023
+        if base is not None:
+            return base, tree, splits, clips
+    return None
 
 
-def _is_base(folder: Path, number: str, splits: tuple[tuple[str, ...], ...], clips: str) -> bool:
-    return _may_be(folder, number) and any(find_split(folder, names, clips) for names in splits)
+def _find(root: Path, number: str, accept: Callable[[Path], bool]) -> Path | None:
+    """The nearest folder that ``accept`` takes, leaving out those that are of the other set by their name."""
+    return find_folder(root, accept, enter=lambda folder: _may_be(folder, number))
 
 
 def _may_be(folder: Path, number: str) -> bool:
@@ -173,7 +184,7 @@ def _files(root: Path, *names: str) -> list[Path]:
 def _mask_folders(folders: list[Path], number: str) -> dict[str, Path]:
     """Clip to its folder of masks, ``Test001_gt``."""
     for root in folders:
-        base = find_folder(root, lambda f: _may_be(f, number) and any(f.glob("Test*_gt")))
+        base = _find(root, number, lambda f: any(f.glob("Test*_gt")))
         if base:
             return {number_id(p.name): p for p in sorted(base.glob("Test*_gt")) if p.is_dir()}
     return {}

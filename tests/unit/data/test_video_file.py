@@ -274,7 +274,7 @@ def test_a_bomb_inside_the_stream_is_not_decoded(tmp_path: Path) -> None:
     path = tmp_path / "both.h264"
     path.write_bytes(small.read_bytes() + large.read_bytes())
     with pytest.raises(
-        DataError, match="frame 6: a packet does not decode|640 x 480 = 307,200 pixels is above the bound"
+        DataError, match=r"frame 6: a packet does not decode|640 x 480 = 307,200 pixels is above the bound"
     ):
         list(VideoFile(path, Policy(max_pixels=640 * 479)).frames())
 

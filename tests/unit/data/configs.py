@@ -1,0 +1,19 @@
+"""Checked data set configurations, composed from the shipped files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter
+
+from vadbench.config import AnyDataset
+from vadbench.paths import CONF
+
+
+def config(name: str, root: Path | str | None, **keys: Any) -> Any:
+    """What ``dataset=<name> dataset.root=<root> ...`` means."""
+    values = yaml.safe_load((CONF / "dataset" / f"{name}.yaml").read_text())
+    values.update(root=None if root is None else str(root), **keys)
+    return TypeAdapter(AnyDataset).validate_python(values)
