@@ -68,7 +68,7 @@ class Sweep:
 
     def run(self) -> int:
         """Do what is missing; returns the exit status."""
-        todo = self._todo()
+        todo = self.todo()
         existing = len(self.unique) - len(todo)
         if self.config.on_existing == "error" and existing:
             raise VadbenchError(
@@ -135,7 +135,7 @@ class Sweep:
         path = item.folder.path / "log.txt" if item.folder else None
         return str(path if path is not None and path.is_file() else self.folder.workers)
 
-    def _todo(self) -> list[Item]:
+    def todo(self) -> list[Item]:
         """Points that can be run and are not complete in this start's sense."""
         runnable = [item for item in self.unique if item.folder is not None]
         if self.config.on_existing == "rerun":
@@ -148,7 +148,7 @@ class Sweep:
         while todo or retry:
             alone = not todo
             self._round([retry[0]] if alone else todo, mirror, alone)
-            left = [item for item in self._todo() if item.folder is not None]
+            left = [item for item in self.todo() if item.folder is not None]
             died = [i for i in left if i.folder and state_of(i.folder) == "interrupted" and self._tried(i)]
             for item in died:
                 if item in (retry[:1] if alone else todo):

@@ -84,25 +84,27 @@ def _work(sweep: SweepFolder, work: Work, rank: int, world: int) -> None:
             _run_point(sweep, task, item, work)
 
 
-def extract(wanted: Sequence[Pass], store: FeatureStore, rank: int, world: int, help_others: bool = True) -> None:
-    """Make the features of this worker's share of the videos, then, where ``help_others``, of all the others.
+def extract(wanted: Sequence[Pass], store: FeatureStore, rank: int, world: int, help_others: bool = True) -> int:
+    """Make the features of this worker's share of the videos, then, where ``help_others``, of all the others; returns
+    how many videos could not be extracted.
 
     After that every feature is there: the last videos are being made by others, and opening them waits for that. A
     video that can't be extracted is logged here and reported by the points that need it.
     """
     from vadbench.sweep.passes import shares
 
-    for turn in range(world if help_others else 1):
-        for one in wanted:
-            for video in shares(one.videos, world)[(rank + turn) % world]:
-                _extract_one(one, video, store)
+    turns = range(world if help_others else 1)
+    mine = [(one, v) for turn in turns for one in wanted for v in shares(one.videos, world)[(rank + turn) % world]]
+    return sum(not _extract_one(one, video, store) for one, video in mine)
 
 
-def _extract_one(one: Pass, video: Video, store: FeatureStore) -> None:
+def _extract_one(one: Pass, video: Video, store: FeatureStore) -> bool:
     try:
         store.get(one.extractor, video)
-    except Exception:
-        log.warning("video %s can't be extracted", video.id, exc_info=True)
+    except Exception as error:
+        log.warning("video %s can't be extracted: %s", video.id, error, exc_info=log.isEnabledFor(logging.DEBUG))
+        return False
+    return True
 
 
 def _own_first(pairs: list[Any], rank: int, world: int) -> list[Any]:
