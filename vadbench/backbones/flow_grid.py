@@ -68,6 +68,7 @@ def dense_flow(previous: np.ndarray, frame: np.ndarray, preset: str) -> np.ndarr
     below, right = max(0, _SMALLEST - height), max(0, _SMALLEST - width)
     if below or right:
         previous, frame = (cv2.copyMakeBorder(x, 0, below, 0, right, cv2.BORDER_REPLICATE) for x in (previous, frame))
+    previous, frame = np.ascontiguousarray(previous), np.ascontiguousarray(frame)
     presets = {
         "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
         "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,

@@ -49,16 +49,15 @@ class NetworkGraph:
         if not probes or "base" not in probes:
             return None
         if tokens:
-            return token_layout(probes, self._patches()) if "N" in probes else None
+            return token_layout(probes, self._grids()) if "N" in probes else None
         if len(probes) < 5 or len({len(shape) for shape in probes.values()}) > 1:
             return None
         return axes_layout(probes)
 
-    def _patches(self) -> tuple[int, int, int]:
-        """(t, h, w) of the patch embedding, the network's first convolution."""
-        embedding = next(n for n, probes in self.shapes.items() if n in self.modules and len(probes["base"]) == 5)
-        _, _, t, h, w = self.shapes[embedding]["base"]
-        return (t, h, w)
+    def _grids(self) -> list[tuple[int, int, int]]:
+        """(t, h, w) of the patch embedding and of every pooling of tokens, which are convolutions over the grid."""
+        shapes = [p["base"] for name, p in self.shapes.items() if name in self.modules and len(p.get("base", ())) == 5]
+        return list(dict.fromkeys((t, h, w) for _, _, t, h, w in shapes))
 
 
 def trace(network: nn.Module) -> NetworkGraph:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import Any
@@ -28,7 +29,9 @@ def builder(entry: str) -> Any:
     torchvision_models()  # pytorchvideo imports it too, and would hide what is wrong with it
     module, _, name = entry.partition(":")
     try:
-        return getattr(importlib.import_module(module), name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # pytorchvideo scripts an activation at import
+            return getattr(importlib.import_module(module), name)
     except ImportError as error:
         raise BrokenInstall(
             f"{module} does not import ({error}). Install it again: pip install --force-reinstall "

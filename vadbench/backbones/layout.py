@@ -10,9 +10,9 @@ Shape legend: N clips, C channels, T frames, H W pixels, t h w feature grid, L t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil, prod
+from math import prod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -89,21 +89,19 @@ def axes_layout(probes: Probes) -> Layout | None:
     return Layout(tuple(order), len(channels) + len(pooled), missing)
 
 
-def token_layout(probes: Probes, patches: tuple[int, int, int]) -> Layout | None:
+def token_layout(probes: Probes, grids: Sequence[tuple[int, int, int]]) -> Layout | None:
     """Layout of an output with a row of patch tokens; None if no axis counts patches.
 
     Parameters
     ----------
     probes: at least "base" and "N".
-    patches: (t, h, w) of the patch embedding; later stages halve h and w, rounding up, and never t.
+    grids: every (t, h, w) that the network has patches on.
     """
     base = probes["base"]
     if len(base) < 2 or base[0] == probes["N"][0] or base[1:] != probes["N"][1:]:
         return None
     if len(base) == 2:
         return Layout((0, 1), 1, (0, 1, 2))
-    t, h, w = patches
-    grids = [(t, ceil(h / 2**i), ceil(w / 2**i)) for i in range(max(h, w).bit_length() + 1)]
     if len(base) == 5 and base[2:] in grids:
         return Layout((0, 1, 2, 3, 4), 1)
     # Where an attention matrix has tokens on both sides, the second to last axis is the one that asks.

@@ -129,9 +129,8 @@ class Network:
                 f"backbone {self.config.name!r} takes clips of {fixed[0]} frames of {fixed[1]}x{fixed[2]} pixels only "
                 f"and was given {clips.shape[1]} of {clips.shape[2]}x{clips.shape[3]}"
             )
-        # (N, T, H, W, 3) in memory is (N, 3, T, H, W) with channels last: no copy.
-        x = torch.from_numpy(clips).permute(0, 4, 1, 2, 3).to(device)
         low = self.config.precision == "bfloat16"
+        x = torch.from_numpy(clips).permute(0, 4, 1, 2, 3).to(device).contiguous(memory_format=self._memory_format())
         with (
             torch.inference_mode(),
             torch.autocast(device.type, torch.bfloat16, enabled=low),
@@ -148,13 +147,19 @@ class Network:
     def _network(self) -> fx.GraphModule:
         """The cut network with its weights, on its device."""
         if self._module is None:
-            import torch
-
             architecture.check_layers(self.config, self.facts, self._graph(), self.layers)
             module = self._random() if self.weights.random else self._trained()
             module.requires_grad_(False)
-            self._module = module.to(memory_format=torch.channels_last_3d).to(torch_device(self.device))
+            self._module = module.to(memory_format=self._memory_format()).to(torch_device(self.device))
         return self._module
+
+    def _memory_format(self) -> torch.memory_format:
+        """Channels last, but for 32-bit floats on a CPU: there plain order is as fast for X3D and R3D and 1.5 times as
+        fast for ResNet-50."""
+        import torch
+
+        plain = torch_device(self.device).type == "cpu" and self.config.precision == "float32"
+        return torch.contiguous_format if plain else torch.channels_last_3d
 
     def _random(self) -> fx.GraphModule:
         """Untrained, from the seed; the global random state is left as it was."""
