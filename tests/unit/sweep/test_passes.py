@@ -1,0 +1,97 @@
+"""Shares of videos: a partition, balanced; layers of one backbone in one pass, with the features of single passes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.store.stand_in import video
+from vadbench.sweep.passes import shares
+
+
+@given(st.lists(st.integers(1, 400), max_size=30), st.integers(1, 7))
+def test_shares_are_a_balanced_partition(lengths, world):
+    class Source:
+        def __init__(self, n):
+            self.n_frames = n
+
+    from vadbench.data.video import Video
+
+    videos = [Video(f"{i:02d}", Source(n)) for i, n in enumerate(lengths)]
+    parts = shares(videos, world)
+    assert len(parts) == world
+    assert sorted(v.id for part in parts for v in part) == [v.id for v in videos]
+    loads = [sum(v.n_frames for v in part) for part in parts]
+    # Greedy, longest first: nobody has more than the least loaded one plus the longest video.
+    assert max(loads) - min(loads) <= max(lengths, default=0)
+    assert parts == shares(list(reversed(videos)), world)  # who gets what does not depend on the order given
+
+
+def _items(words, dataset):
+    from vadbench.models.catalog import build
+    from vadbench.sweep.inventory import Item
+    from vadbench.sweep.points import expand
+
+    items = []
+    for point in expand(words):
+        extractor = build(point.config).extractor
+        extractor.prepare(dataset.train)
+        items.append(Item(point, dataset, extractor))
+    return items
+
+
+@pytest.fixture
+def tiny():
+    """Two training videos and a test video of noise."""
+    from vadbench.data.video import Dataset
+
+    clips = [video(seed, f"{seed:02d}", 16) for seed in range(3)]
+    return Dataset("synthetic", tuple(clips[:2]), (clips[2],))
+
+
+def _made_of(items):
+    from vadbench.sweep.passes import passes
+
+    return passes(items)
+
+
+def test_densities_and_levels_share_a_pass(tiny):
+    items = _items(["model=fuvas", "dataset=synthetic", "backbone=flow_grid", "model.pca_level=0.8,0.9,5"], tiny)
+    made = _made_of(items)
+    assert [one.outputs for one in made] == [("grid",), ("energy",)]
+    assert [len(one.videos) for one in made] == [3, 1]
+
+
+def test_clip_settings_need_a_pass_each(tiny):
+    words = ["model=fuvas", "dataset=synthetic", "backbone=flow_grid", "backbone.clip_stride=1,2"]
+    assert [one.outputs for one in _made_of(_items(words, tiny))] == [("grid",), ("grid",), ("energy",)]
+
+
+def test_layers_of_a_network_are_one_pass_with_the_features_of_single_passes(tiny):
+    words = ["model=fuvas", "dataset=synthetic", "backbone=r3d_18", "backbone.weights=random", "backbone.size=[32,32]"]
+    words += [
+        "backbone.clip_length=8",
+        "backbone.clip_stride=8",
+        "model.layer=layer1,layer2",
+        "model.pca_level=0.8,0.9",
+    ]
+    items = _items(words, tiny)
+    together, energy = _made_of(items)
+    assert set(together.outputs) == {"layer1", "layer2"}
+    assert energy.outputs == ("energy",)
+    clip = tiny.test[0]
+    joint = together.extractor.extract(clip, ["layer1", "layer2"], {})
+    for item in (items[0], items[2]):
+        (layer,) = item.extractor.outputs()
+        alone = item.extractor.extract(clip, [layer], {})
+        assert joint[layer]["features"].tobytes() == alone[layer]["features"].tobytes()
+        assert together.extractor.outputs()[layer] == item.extractor.outputs()[layer]
+        assert np.array_equal(joint[layer]["starts"], alone[layer]["starts"])
+
+
+def test_seeds_of_random_weights_need_a_pass_each(tiny):
+    words = ["model=fuvas", "dataset=synthetic", "backbone=r3d_18", "backbone.weights=random", "seed=0,1"]
+    words += ["backbone.clip_length=8", "model.layer=layer1,layer2"]
+    assert len(_made_of(_items(words, tiny))) == 3

@@ -1,0 +1,54 @@
+"""States: told by files and locks, never by a process number that may be somebody else's by now."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+
+from filelock import FileLock
+
+from vadbench.run_folder import RunFolder
+from vadbench.sweep.states import complete_since, state_of, tried_since
+
+
+def _marked(path, state, pid=None, since="2026-11-22T10:00:00+00:00"):
+    path.mkdir(parents=True, exist_ok=True)
+    mark = {"state": state, "host": socket.gethostname(), "pid": pid or os.getpid(), "since": since, "reason": ""}
+    (path / "state.json").write_text(json.dumps(mark))
+    return RunFolder(path)
+
+
+def test_running_means_that_the_lock_is_held(tmp_path):
+    folder = _marked(tmp_path / "run", "running")  # the number of a living process: this one
+    assert state_of(folder) == "interrupted"
+    with FileLock(tmp_path / "run.lock"):
+        assert state_of(folder) == "running"
+    assert state_of(folder) == "interrupted"
+
+
+def test_other_states_are_as_recorded(tmp_path):
+    assert state_of(RunFolder(tmp_path / "none")) == "absent"
+    assert state_of(_marked(tmp_path / "a", "failed")) == "failed"
+    assert state_of(_marked(tmp_path / "b", "interrupted")) == "interrupted"
+    (tmp_path / "a" / "run.json").write_text("{}")
+    assert state_of(RunFolder(tmp_path / "a")) == "complete"
+
+
+def test_tried_since(tmp_path):
+    folder = _marked(tmp_path / "run", "failed")
+    began = 1795341600.0  # 2026-11-22T10:00:00Z
+    assert tried_since(folder, began - 1)
+    assert tried_since(folder, began + 0.5)  # the same second
+    assert not tried_since(folder, began + 1)
+    assert not tried_since(RunFolder(tmp_path / "none"), 0)
+
+
+def test_complete_since(tmp_path):
+    path = tmp_path / "run"
+    path.mkdir()
+    (path / "run.json").write_text("{}")
+    assert complete_since(RunFolder(path), time.time() - 5)
+    assert not complete_since(RunFolder(path), time.time() + 5)
+    assert not complete_since(RunFolder(tmp_path / "none"), 0)
