@@ -105,7 +105,7 @@ class VelocityExtractor:
     def _coarse(self, fine: np.ndarray) -> np.ndarray:
         if fine.shape[1] % self.n_bins:
             raise ConfigError(f"n_velocity_bins={self.n_bins} does not divide the {fine.shape[1]} stored bins")
-        return fine.astype(np.float64).reshape(len(fine), self.n_bins, -1).sum(axis=2)
+        return fine.astype(np.float64).reshape(len(fine), self.n_bins, fine.shape[1] // self.n_bins).sum(axis=2)
 
     def _block(self, flow: torch.Tensor, rois: torch.Tensor) -> np.ndarray:
         """l2, l1 and share of some regions, ``float32 (3, m, bins)``: one pass over all their vectors, no loop."""

@@ -93,8 +93,13 @@ def torchvision_network(
         load = _from_file(word, key) if word != "pretrained" else _from_publisher(default.url, key, without)
         # The builders change the network to fit the weights (frozen batch norm, its epsilon), so they have to be told
         # that these are the published ones wherever the file lies.
-        with _state_dict_from(load):
-            network = get_model(architecture, weights=default, **options)
+        try:
+            with _state_dict_from(load):
+                network = get_model(architecture, weights=default, **options)
+        except RuntimeError as error:  # torch's word for a state dict that does not fit
+            raise WeightsError(
+                f"{key}={word} does not fit {architecture}: {' '.join(str(error).split())[:200]}..."
+            ) from error
     return network.eval().requires_grad_(False).to(device)
 
 

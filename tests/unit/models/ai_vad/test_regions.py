@@ -1,0 +1,142 @@
+"""Filters on class, area and overlap, and how detections and foreground come together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.models.ai_vad.test_foreground import canvas
+from vadbench.models.ai_vad.region_set import RegionSet
+from vadbench.models.ai_vad.regions import ForegroundRules, RegionExtractor, covered, subsample_regions
+
+
+def regions(boxes: list[list[float]], labels: list[int] | None = None) -> RegionSet:
+    n = len(boxes)
+    return RegionSet(
+        np.array(boxes, np.float32).reshape(-1, 4),
+        np.array(labels or [1] * n, np.int16),
+        np.linspace(0.9, 0.8, n, dtype=np.float32),
+        (None,) * n,
+    )
+
+
+class Fixed:
+    """A detector that always finds the same."""
+
+    def __init__(self, found: RegionSet) -> None:
+        self.found = found
+
+    def __call__(self, frames: np.ndarray) -> list[RegionSet]:
+        return [self.found for _ in frames]
+
+    def spec(self) -> dict:
+        return {"detector": "fixed"}
+
+    def weights(self) -> list:
+        return []
+
+
+def test_a_box_inside_a_larger_one_is_dropped_from_the_given_share_on() -> None:
+    outer, inside, apart = [0.0, 0, 40, 40], [5.0, 5, 15, 15], [50.0, 50, 60, 60]
+    half_out = [-5.0, 10, 5, 20]  # half of it is covered
+    np.testing.assert_array_equal(covered(np.array([outer, inside, apart, half_out]), 0.65), [0, 1, 0, 0])
+    np.testing.assert_array_equal(covered(np.array([outer, inside, apart, half_out]), 0.5), [0, 1, 0, 0])
+    np.testing.assert_array_equal(covered(np.array([outer, inside, apart, half_out]), 0.49), [0, 1, 0, 1])
+
+
+def test_a_dropped_box_still_covers_smaller_ones() -> None:
+    nested = np.array([[0.0, 0, 40, 40], [1, 1, 30, 30], [2, 2, 10, 10]])
+    np.testing.assert_array_equal(covered(nested, 0.65), [0, 1, 1])
+
+
+def test_of_equal_boxes_one_stays() -> None:
+    assert covered(np.array([[0.0, 0, 10, 10]] * 3), 0.65).sum() == 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**6), n=st.integers(0, 12), share=st.floats(0.1, 1.0))
+def test_overlap_filter_equals_a_loop_over_pairs(seed: int, n: int, share: float) -> None:
+    rng = np.random.default_rng(seed)
+    corner = rng.integers(0, 20, (n, 2))
+    boxes = np.concatenate([corner, corner + rng.integers(1, 20, (n, 2))], axis=1).astype(np.float64)
+    area = [(b[2] - b[0]) * (b[3] - b[1]) for b in boxes]
+    expected = []
+    for i in range(n):
+        drop = False
+        for j in range(n):
+            larger = area[j] > area[i] or (area[j] == area[i] and j > i)
+            w = min(boxes[i][2], boxes[j][2]) - max(boxes[i][0], boxes[j][0])
+            h = min(boxes[i][3], boxes[j][3]) - max(boxes[i][1], boxes[j][1])
+            drop |= bool(i != j and larger and w > 0 and h > 0 and w * h > share * area[i])
+        expected.append(drop)
+    np.testing.assert_array_equal(covered(boxes, share), expected)
+
+
+def test_filters_by_class_and_area_keep_masks_and_order() -> None:
+    given = regions([[0, 0, 10, 10], [0, 20, 11, 30], [30, 0, 50, 50], [0, 40, 20, 59]], [1, 1, 3, 1])
+    given = RegionSet(given.boxes, given.labels, given.scores, tuple(np.full((1, 1), bool(i % 2)) for i in range(4)))
+    kept = RegionExtractor(min_bbox_area=100).post_process_bbox_detections(given)
+    assert kept.boxes[:, 0].tolist() == [0, 30, 0] and len(kept.masks) == 3
+    persons = RegionExtractor(min_bbox_area=100, persons_only=True).post_process_bbox_detections(given)
+    np.testing.assert_array_equal(persons.boxes, given.boxes[[1, 3]])
+    assert [bool(m[0, 0]) for m in persons.masks if m is not None] == [True, True]
+
+
+def test_subsampling_takes_masks_and_indices() -> None:
+    given = regions([[0, 0, 1, 1], [1, 1, 2, 2], [2, 2, 3, 3]])
+    np.testing.assert_array_equal(subsample_regions(given, [2, 0]).boxes, given.boxes[[2, 0]])
+    np.testing.assert_array_equal(subsample_regions(given, np.array([True, False, True])).boxes, given.boxes[[0, 2]])
+    assert len(subsample_regions(given, [])) == 0
+
+
+PAIR = canvas()[None], canvas((10, 20, 22, 32), (50, 20, 62, 32))[None]
+DETECTED = regions([[9, 19, 23, 33]], [3])
+
+
+def test_detections_and_foreground_outside_them() -> None:
+    (found,) = RegionExtractor(Fixed(DETECTED))(*PAIR)
+    np.testing.assert_array_equal(found.boxes, [[9, 19, 23, 33], [49, 19, 63, 33]])
+    assert found.labels.tolist() == [3, 0]
+
+
+def test_foreground_can_be_switched_off() -> None:
+    (found,) = RegionExtractor(Fixed(DETECTED), enable_foreground_detections=False)(*PAIR)
+    assert found.labels.tolist() == [3]
+
+
+def test_persons_only_drops_foreground_unless_it_is_unfiltered() -> None:
+    (filtered,) = RegionExtractor(Fixed(DETECTED), persons_only=True)(*PAIR)
+    assert len(filtered) == 0
+    rules = ForegroundRules(unfiltered=True)
+    (unfiltered,) = RegionExtractor(Fixed(DETECTED), persons_only=True, foreground=rules)(*PAIR)
+    # The detection was dropped first, so both squares are foreground now.
+    assert unfiltered.labels.tolist() == [0, 0]
+
+
+def test_foreground_has_its_own_least_area() -> None:
+    (found,) = RegionExtractor(foreground=ForegroundRules(min_area=196))(*PAIR)
+    assert len(found) == 0
+    (found,) = RegionExtractor(foreground=ForegroundRules(min_area=195))(*PAIR)
+    assert len(found) == 2
+
+
+def test_only_foreground_needs_no_detector() -> None:
+    extractor = RegionExtractor()
+    (found,) = extractor(*PAIR)
+    assert len(found) == 2 and extractor.spec()["detector"] is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"min_bbox_area": 99},
+        {"max_bbox_overlap": 0.6},
+        {"persons_only": True},
+        {"foreground": ForegroundRules(5)},
+        {"enable_foreground_detections": False},
+    ],
+)
+def test_every_setting_is_in_the_spec(change: dict) -> None:
+    assert RegionExtractor(**change).spec() != RegionExtractor().spec()
