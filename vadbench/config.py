@@ -128,6 +128,12 @@ class SyntheticConfig(DatasetConfig):
     """The made data set (conf/dataset/synthetic.yaml)."""
 
     name: Literal["synthetic"]
+    seed: Annotated[int, Field(ge=0)]  # of scene, people and anomalies
+    n_train: Positive
+    n_test: Positive
+    n_frames: Annotated[int, Field(ge=24)]
+    size: tuple[Annotated[int, Field(ge=48)], Annotated[int, Field(ge=64)]]  # height, width
+    noise: Annotated[float, Field(ge=0, le=50)]  # standard deviation in grey levels
 
 
 @dataclass(config=_STRICT)

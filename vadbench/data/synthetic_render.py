@@ -1,0 +1,151 @@
+"""Draws a synthetic video: agents as capsules over the empty square, their shadows, the light, the sensor's noise.
+
+Shape legend: T frames, H W pixels, h w a patch of them, A anomalous agents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from vadbench.data.synthetic_bodies import Capsule, Look, Pose, bag, cyclist, person
+from vadbench.data.synthetic_scene import Camera
+from vadbench.data.synthetic_script import Agent
+
+FINE = 4  # agents are drawn this much finer and averaged down
+SHADOW = 0.42  # share of the light that a shadow takes away
+SUN = (-0.55, -0.35)  # metres (X, Z) by which the shadow of a point 1 m above the ground is displaced
+POST = (2.9, 13.2, 5.2)  # X, Z and height of a lamp post, which hides what passes behind it
+_SHIFT = 4  # fractional bits of the coordinates that OpenCV draws at
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """One frame with what is to be seen in it.
+
+    frame: ``uint8 (H, W, 3)`` RGB. visible: track to ``bool (H, W)``, True where at least half of the pixel shows that
+    agent (its shadow is not part of it, what something nearer hides is not either).
+    """
+
+    frame: np.ndarray
+    visible: dict[int, np.ndarray]
+
+
+def render(
+    agents: list[Agent], scene: np.ndarray, camera: Camera, n_frames: int, noise: float, rng: np.random.Generator
+) -> Iterator[Rendered]:
+    """Yield every frame of the video; ``noise`` is the standard deviation of the sensor noise in grey levels."""
+    period, start = rng.uniform(70, 140), rng.uniform(0, 2 * np.pi)
+    tint = np.array([1.0, 0.6, 0.2], np.float32) * np.float32(0.012)
+    for t in range(n_frames):
+        bodies = [(pose.z, agent.track, _capsules(agent, pose, t)) for agent in agents if (pose := agent.poses[t])]
+        bodies.append((POST[1], 0, _post()))
+        picture = _shade(scene, camera, [capsules for _, _, capsules in bodies])
+        layers: dict[int, np.ndarray] = {}
+        for _, track, capsules in sorted(bodies, key=lambda body: (-body[0], body[1])):
+            _paint(picture, layers, track, camera, capsules)
+        drift = np.sin(2 * np.pi * t / period + start)
+        gain = 1 + np.float32(0.02 * drift) + tint * np.float32(np.sin(2 * np.pi * t / (2.7 * period)))
+        sensed = picture * gain
+        if noise:
+            sensed += rng.standard_normal(sensed.shape, dtype=np.float32) * np.float32(noise)
+        frame = np.clip(np.rint(sensed), 0, 255).astype(np.uint8)
+        yield Rendered(frame, {track: layer >= 0.5 for track, layer in layers.items() if track})
+
+
+def _capsules(agent: Agent, pose: Pose, frame: int) -> list[Capsule]:
+    look: Look = agent.look_at(frame)
+    if agent.shape == "bag":
+        return bag(pose.x, pose.z, agent.accent)
+    if agent.shape == "cyclist":
+        return cyclist(pose, look, agent.accent)
+    return person(pose, look)
+
+
+def _post() -> list[Capsule]:
+    x, z, height = POST
+    foot, top = np.array([x, 0.0, z]), np.array([x, height, z])
+    dark = (52.0, 56.0, 58.0)
+    return [
+        Capsule(foot, np.array([x, 0.5, z]), 0.11, dark),
+        Capsule(foot, top, 0.065, dark),
+        Capsule(top, np.array([x - 0.7, height + 0.1, z]), 0.06, dark),
+    ]
+
+
+def _box(points: np.ndarray, radii: np.ndarray, size: tuple[int, int]) -> tuple[int, int, int, int] | None:
+    """The whole pixels (x1, y1, x2, y2) that hold the drawing; None if it is out of the picture."""
+    low = np.floor((points - radii[:, None]).min(axis=0)).astype(int) - 1
+    high = np.ceil((points + radii[:, None]).max(axis=0)).astype(int) + 1
+    x1, y1 = max(int(low[0]), 0), max(int(low[1]), 0)
+    x2, y2 = min(int(high[0]), size[1]), min(int(high[1]), size[0])
+    return (x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
+
+
+def _draw(canvas: np.ndarray, ends: np.ndarray, radii: np.ndarray, colours: list, corner: tuple[int, int]) -> None:
+    """Draw capsules with ``ends`` (N, 2, 2) and ``radii`` (N,) in pixels on a canvas that is FINE times as fine."""
+    # OpenCV's coordinates are those of pixel centres, ours of pixel corners: hence the half.
+    at = np.rint(((ends - np.array(corner)) * FINE - 0.5) * (1 << _SHIFT)).astype(int)
+    for (start, end), radius, colour in zip(at, radii * FINE, colours, strict=True):
+        thickness = max(1, round(2 * float(radius)))
+        cv2.line(canvas, start.tolist(), end.tolist(), colour, thickness, cv2.LINE_8, _SHIFT)
+
+
+def _ends(camera: Camera, capsules: list[Capsule]) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels ``(N, 2, 2)`` of both ends, and radii in pixels ``(N,)``."""
+    points = np.array([[c.start, c.end] for c in capsules])
+    ends = camera.project(points.reshape(-1, 3)).reshape(-1, 2, 2)
+    depth = points[:, :, 2].mean(axis=1)
+    return ends, np.array([c.radius for c in capsules]) * camera.focal / depth
+
+
+def _paint(
+    picture: np.ndarray, layers: dict[int, np.ndarray], track: int, camera: Camera, capsules: list[Capsule]
+) -> None:
+    """Put one body over ``picture`` and over the coverage ``layers`` of those behind it."""
+    ends, radii = _ends(camera, capsules)
+    box = _box(ends.reshape(-1, 2), np.repeat(radii, 2), camera.size)
+    if box is None:
+        return
+    x1, y1, x2, y2 = box
+    fine = np.zeros(((y2 - y1) * FINE, (x2 - x1) * FINE, 4), np.uint8)
+    _draw(fine, ends, radii, [(*map(round, c.colour), 255) for c in capsules], (x1, y1))
+    patch = cv2.resize(fine.astype(np.float32), (x2 - x1, y2 - y1), interpolation=cv2.INTER_AREA)
+    alpha = patch[..., 3] / np.float32(255)
+    window = (slice(y1, y2), slice(x1, x2))
+    picture[window] = picture[window] * (1 - alpha)[..., None] + patch[..., :3]
+    for layer in layers.values():
+        layer[window] *= 1 - alpha
+    own = np.zeros(camera.size, np.float32)
+    own[window] = alpha
+    layers[track] = own
+
+
+def _shade(scene: np.ndarray, camera: Camera, bodies: list[list[Capsule]]) -> np.ndarray:
+    """A copy of ``scene`` with the shadows that the bodies cast on the ground."""
+    dark = np.zeros(camera.size, np.float32)
+    for capsules in bodies:
+        ends, radii = _ends(camera, [_fallen(c) for c in capsules])
+        box = _box(ends.reshape(-1, 2), np.repeat(radii, 2), camera.size)
+        if box is None:
+            continue
+        x1, y1, x2, y2 = box
+        fine = np.zeros(((y2 - y1) * FINE, (x2 - x1) * FINE), np.uint8)
+        _draw(fine, ends, radii, [255] * len(capsules), (x1, y1))
+        patch = cv2.resize(fine.astype(np.float32), (x2 - x1, y2 - y1), interpolation=cv2.INTER_AREA)
+        window = (slice(y1, y2), slice(x1, x2))
+        dark[window] = np.maximum(dark[window], patch / np.float32(255))
+    soft = cv2.GaussianBlur(dark, (3, 3), 0.6)
+    return scene * (1 - np.float32(SHADOW) * soft)[..., None]
+
+
+def _fallen(capsule: Capsule) -> Capsule:
+    """The shadow of a capsule, as a flatter capsule on the ground."""
+
+    def land(point: np.ndarray) -> np.ndarray:
+        return np.array([point[0] + SUN[0] * point[1], 0.0, point[2] + SUN[1] * point[1]])
+
+    return Capsule(land(capsule.start), land(capsule.end), 0.75 * capsule.radius, capsule.colour)
