@@ -184,7 +184,7 @@ def _recorded(folder: RunFolder) -> Iterator[None]:
         folder.end("interrupted")
         raise
     except BaseException as error:
-        log.info("failed", exc_info=True)
+        log.error("failed", exc_info=True)
         folder.end("failed", f"{type(error).__name__}: {error}")
         raise
     finally:
