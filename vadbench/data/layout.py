@@ -94,9 +94,14 @@ def required_root(root: str | None, name: str, expected: str) -> Path:
         raise DataError(
             f"dataset.root={root}: no such folder. The nearest one that exists:\n{show_tree(near)}\n"
             f"Expected for {name}:\n{expected}\n"
-            f"To fetch it see datasets/{name}.md; to read it from elsewhere set dataset.root=/path/to/it."
+            f"To fetch it see {card(name)}; to read it from elsewhere set dataset.root=/path/to/it."
         )
     return path
+
+
+def card(name: str) -> str:
+    """The page about a data set, where it comes from and how to get it."""
+    return f"datasets/{re.sub('(_ped[12]|17)$', '', name)}.md"
 
 
 def not_recognised(root: Path, name: str, expected: str) -> DataError:

@@ -1,0 +1,78 @@
+"""Fetch and unpack a public data set, or say exactly how, and check what came."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vadbench.compose import compose
+from vadbench.data.check import check, format_report
+from vadbench.data.fetch import Remote, download, unpack
+from vadbench.errors import DataError
+
+# Digests and sizes as several independent users recorded them; the publishers give an MD5 for UCSD only.
+UCSD = Remote(
+    "http://www.svcl.ucsd.edu/projects/anomaly/UCSD_Anomaly_Dataset.tar.gz",
+    "2329af326951f5097fdd114c50e853957d3e569493a49d22fc082a9fd791915b",
+    740_306_953,
+)
+AVENUE = Remote(
+    "http://www.cse.cuhk.edu.hk/leojia/projects/detectabnormal/Avenue_Dataset.zip",
+    "fc9cb8432a11ca79c18aa180c72524011411b69d3b0ff27c8816e41c0de61531",
+    813_227_845,
+)
+AVENUE_MASKS = Remote(
+    "http://www.cse.cuhk.edu.hk/leojia/projects/detectabnormal/ground_truth_demo.zip",
+    "60fec1728ec8f73a58aad3aeb5729d70a805a47e0b8eb4bf91ab67ef06386d77",
+    931_269,
+)
+SHANGHAITECH_SHA256 = "c13a827043b259ccf8493c9d9130486872992153a9d714fe229e523cd4c94116"
+_UNPACKED = 8 << 30  # bytes; UCSD and Avenue unpack to about 1 GB each
+
+SHANGHAITECH_STEPS = """\
+ShanghaiTech Campus is given by hand only:
+  1. Open https://svip-lab.github.io/dataset/campus_dataset.html
+  2. Follow its download link (OneDrive) and fetch every part: shanghaitech.tar.gz.aa, .ab, ...
+  3. Join and unpack them in {root}:
+       cat shanghaitech.tar.gz.a? > shanghaitech.tar.gz
+       sha256sum shanghaitech.tar.gz   # {sha256} where it was one file
+       tar -xzf shanghaitech.tar.gz
+     so that this tree stands there:
+{tree}
+  4. Run this script again: it checks what is there.
+Terms: for research; cite Liu et al., CVPR 2018. Card: datasets/shanghaitech.md"""
+
+
+def prepare(root: Path, remotes: list[Remote], names: list[str]) -> int:
+    """Download and unpack ``remotes`` under ``root`` where needed, then check the data sets ``names`` there.
+
+    Returns 1 if a check found problems.
+    """
+    done = root / ".fetched"
+    for remote in remotes:
+        if remote.sha256 not in (done.read_text() if done.is_file() else ""):
+            unpack(download(remote, root), root, _UNPACKED)
+            with done.open("a") as file:
+                file.write(f"{remote.sha256}  {remote.name}\n")
+    return check_all(root, names)
+
+
+def check_all(root: Path, names: list[str]) -> int:
+    """Print a deep check of each data set of ``names`` under ``root``; 1 if there are problems."""
+    problems = 0
+    for name in names:
+        report = check(compose([f"dataset={name}", f"dataset.root={root}"]).dataset, deep=True)
+        print(format_report(report), end="\n\n")
+        problems += len(report.problems)
+    return int(problems > 0)
+
+
+def shanghaitech(root: Path) -> int:
+    """Check ShanghaiTech under ``root``, or print what to click and where to put it."""
+    from vadbench.data.shanghaitech import EXPECTED_TREE
+
+    try:
+        return check_all(root, ["shanghaitech"])
+    except DataError as error:
+        steps = SHANGHAITECH_STEPS.format(root=root, sha256=SHANGHAITECH_SHA256, tree=EXPECTED_TREE)
+        print(f"{steps}\n\n{error}")
+        return 1
