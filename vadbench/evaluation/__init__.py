@@ -1,6 +1,6 @@
 """Metrics, protocols and intervals: pure functions over arrays."""
 
-from vadbench.evaluation.bootstrap import Interval, bootstrap, paired_bootstrap
+from vadbench.evaluation.bootstrap import bootstrap, paired_bootstrap
 from vadbench.evaluation.card import format_card, protocol_card
 from vadbench.evaluation.criterion import PixelCriterion, dual_pixel_criterion, pixel_criterion
 from vadbench.evaluation.delay import DetectionDelay, detection_delay
@@ -15,6 +15,7 @@ from vadbench.evaluation.frame import (
     roc_curve,
     undefined_videos,
 )
+from vadbench.evaluation.intervals import Interval
 from vadbench.evaluation.pixel import aupro, pixel_auroc, pixel_average_precision, pixel_f1, pixel_metrics
 from vadbench.evaluation.protocols import apply, load_protocol, load_protocols, protocol_names
 from vadbench.evaluation.region_maps import detections_from_maps, rbdc_tbdc_from_maps

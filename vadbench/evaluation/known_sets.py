@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-
 INVERTED = ", inverted (1 is normal)"
 
 

@@ -10,15 +10,19 @@ from typing import Any
 
 import pandas as pd
 
+from vadbench.evaluation import ranks
 from vadbench.evaluation.bootstrap import bootstrap
 from vadbench.evaluation.criterion import criterion_scores
 from vadbench.evaluation.frame import equal_error_rate, frame_auroc
+from vadbench.evaluation.intervals import JACKKNIFE_DRAWS, Interval, interval
 from vadbench.evaluation.maps import FrameArrays
 from vadbench.evaluation.metric_entry import entry
-from vadbench.evaluation.pixel import pixel_metrics
+from vadbench.evaluation.pixel_table import pixel_table_by_video
 from vadbench.evaluation.region_maps import rbdc_tbdc_from_maps
 from vadbench.evaluation.regions import RegionCriteria, rbdc_tbdc
+from vadbench.evaluation.resampled import Draw
 from vadbench.evaluation.tracks import to_edges, tracks_from_masks
+from vadbench.evaluation.video_bins import centred
 
 Maps = Mapping[str, FrameArrays]
 
@@ -66,17 +70,21 @@ def map_metrics(
 
 
 def _pixel_entries(maps: Maps, masks: Maps, resamples: int, seed: int) -> dict[str, dict[str, Any]]:
-    pixels = pixel_metrics(maps, masks)
+    table, bins = pixel_table_by_video(maps, masks, "2d")
     adapted = criterion_scores(maps, masks)
     scores, labels = {v: s for v, (s, _) in adapted.items()}, {v: y for v, (_, y) in adapted.items()}
-    counts = {"n_anomalous": pixels.n_anomalous, "n_normal": pixels.n_normal}
+    counts = {"n_anomalous": table.n_positive, "n_normal": table.n_negative}
     n = len(maps)
+
+    def found(value: float, draw: Draw) -> Interval:
+        return interval(centred(draw, value, n), n, value, resamples, seed, studentise=n * resamples <= JACKKNIFE_DRAWS)
+
     return {
-        "pixel_auroc": entry(pixels.auroc, n, "raw", mode="pooled", **counts),
-        "pixel_ap": entry(pixels.average_precision, n, "raw", **counts),
-        "pixel_eer": entry(pixels.eer, n, "raw", **counts),
-        "aupro": entry(pixels.aupro, n, "raw", fpr_limit=0.3, components="2d"),
-        "pixel_f1_oracle": entry(pixels.oracle_f1, n, "raw", oracle=True),
+        "pixel_auroc": entry(found(ranks.auroc(table), bins.auroc()), n, "raw", mode="pooled", **counts),
+        "pixel_ap": entry(found(ranks.average_precision(table), bins.average_precision()), n, "raw", **counts),
+        "pixel_eer": entry(found(ranks.equal_error_rate(table), bins.eer()), n, "raw", **counts),
+        "aupro": entry(found(ranks.aupro(table), bins.aupro()), n, "raw", fpr_limit=0.3, components="2d"),
+        "pixel_f1_oracle": entry(ranks.best_f1(table)[0], n, "raw", oracle=True),
         "pixel_criterion_auroc": entry(bootstrap(frame_auroc, scores, labels, resamples, seed), n, "raw", coverage=0.4),
         "pixel_criterion_eer": entry(
             bootstrap(equal_error_rate, scores, labels, resamples, seed), n, "raw", coverage=0.4

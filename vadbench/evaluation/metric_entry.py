@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vadbench.evaluation.bootstrap import Interval
+from vadbench.evaluation.intervals import Interval
 
 
 def entry(value: float | Interval, n_videos: int, protocol: str, **more: Any) -> dict[str, Any]:

@@ -3,12 +3,13 @@
 The first pass keeps the scores of anomalous pixels, the second sorts the normal ones block after block and counts where
 the kept scores fall. Counts are integers and add up, so blocks of any size and in any order give the same bits.
 
-Shape legend: H W pixels, P anomalous pixels, U distinct scores among them.
+Shape legend: V videos, H W pixels, P anomalous pixels, U distinct scores among them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from vadbench.errors import ConfigError, nearest
 from vadbench.evaluation.components import Components, RegionLabels
 from vadbench.evaluation.maps import FrameArrays, MapFrame, map_frames
 from vadbench.evaluation.ranks import RankTable, count_negatives
+from vadbench.evaluation.video_bins import VideoBins
 
 BLOCK_PIXELS = 20_000_000
 
@@ -35,83 +37,163 @@ def pixel_table(
     components: ``"2d"`` (8-connected, each frame apart), ``"3d"`` (26-connected through time) or None.
     block_pixels: how many normal pixels are sorted at once; the result does not depend on it.
 
-    Memory: 4 or 8 bytes a pixel of a block, and about 30 bytes an anomalous pixel.
+    Memory: 4 or 8 bytes a pixel of a block, and about 50 bytes an anomalous pixel at its peak.
     """
+    kept = _collect(maps_by_video, masks_by_video, components)
+    return _build(maps_by_video, masks_by_video, kept, block_pixels, None)
+
+
+def pixel_table_by_video(
+    maps_by_video: Mapping[str, FrameArrays],
+    masks_by_video: Mapping[str, FrameArrays],
+    components: Components | None = None,
+    block_pixels: int = BLOCK_PIXELS,
+    n_edges: int = 512,
+) -> tuple[RankTable, VideoBins]:
+    """The same, and a histogram of each video between quantiles of the anomalous scores, for resampling videos."""
+    kept = _collect(maps_by_video, masks_by_video, components)
+    bins = VideoBins.between(kept.score, kept.area, kept.sizes, kept.regions, n_edges)
+    return _build(maps_by_video, masks_by_video, kept, block_pixels, bins), bins
+
+
+@dataclass
+class _Kept:
+    """Of the anomalous pixels, video after video: ``score (P,)`` and ``area (P,)`` of their regions (None without);
+    ``sizes (V,)`` how many are in each video, ``regions (V,)`` how many regions; and all normal pixels."""
+
+    score: np.ndarray
+    area: np.ndarray | None
+    sizes: np.ndarray
+    regions: np.ndarray
+    n_negative: int
+
+
+def _collect(
+    maps_by_video: Mapping[str, FrameArrays], masks_by_video: Mapping[str, FrameArrays], components: Components | None
+) -> _Kept:
+    """The first pass. Maps of frames without an anomaly are not read."""
     if components not in (None, "2d", "3d"):
         raise ConfigError(f"components={components!r} is unknown. {nearest(str(components), ['2d', '3d'])}")
-    score, area, regions, n_negative = _anomalous_pixels(maps_by_video, masks_by_video, components)
-    order = np.lexsort((area, score)) if components else np.argsort(score)
-    score = score[order]
-    starts = np.flatnonzero(np.append(True, score[1:] != score[:-1])) if score.size else np.zeros(0, dtype=np.int64)
-    weight = None
-    if components and regions:
-        # Sorted by area inside a tie, so that the sum does not depend on the order of frames either.
-        weight = np.add.reduceat(1.0 / area[order], starts)[::-1] / regions
-    positives = np.diff(np.append(starts, score.size))
-    block = max(min(int(block_pixels), n_negative), 1)
-    above, equal = _count(maps_by_video, masks_by_video, score[starts], block)
-    return RankTable(score[starts][::-1], positives[::-1], above[::-1], equal[::-1], score.size, n_negative, weight)
-
-
-def _anomalous_pixels(
-    maps_by_video: Mapping[str, FrameArrays], masks_by_video: Mapping[str, FrameArrays], components: Components | None
-) -> tuple[np.ndarray, np.ndarray, int, int]:
-    """Scores ``(P,)``, areas of their regions ``(P,)`` (empty without components), number of regions, normal pixels."""
-    scores, areas, regions, normal = [np.zeros(0, np.float32)], [np.zeros(0, np.int64)], 0, 0
+    scores, areas, sizes, regions, normal = [np.zeros(0, np.float32)], [np.zeros(0, np.int32)], [], [], 0
     for _, frames in map_frames(maps_by_video, masks_by_video):
-        labels = RegionLabels(components or "2d")
-        numbers = [np.zeros(0, np.int64)]
+        labels, numbers, anomalous = RegionLabels(components or "2d"), [np.zeros(0, np.int32)], 0
         for frame in frames:
-            anomalous = int(np.count_nonzero(frame.mask))
-            normal += frame.mask.size - anomalous
-            if anomalous:
+            count = int(np.count_nonzero(frame.mask))
+            normal += frame.mask.size - count
+            anomalous += count
+            if count:
                 scores.append(frame.scores()[frame.mask])
             if components:
                 numbered, window = labels.add(frame.mask)
-                numbers.append(numbered[frame.mask[window]])
+                numbers.append(numbered[frame.mask[window]].astype(np.int32))
+        sizes.append(anomalous)
         if components:
             final = labels.roots()[np.concatenate(numbers)]
-            sizes = np.bincount(final, minlength=1)
-            areas.append(sizes[final])
-            regions += int(np.count_nonzero(sizes[1:]))
-    return np.concatenate(scores), np.concatenate(areas), regions, normal
+            pixels = np.bincount(final, minlength=1)
+            areas.append(pixels[final].astype(np.int32 if anomalous < 1 << 31 else np.int64))
+            regions.append(int(np.count_nonzero(pixels[1:])))
+    area = np.concatenate(areas) if components else None
+    return _Kept(np.concatenate(scores), area, np.array(sizes, np.int64), np.array(regions, np.int64), normal)
 
 
-def _count(
+def _build(
     maps_by_video: Mapping[str, FrameArrays],
     masks_by_video: Mapping[str, FrameArrays],
-    score: np.ndarray,
+    kept: _Kept,
     block_pixels: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Normal pixels above and at each ascending distinct ``score (U,)``, over the whole set."""
-    above, equal = np.zeros(score.size, np.int64), np.zeros(score.size, np.int64)
-    frames = (frame for _, video in map_frames(maps_by_video, masks_by_video) for frame in video)
-    for block in _blocks(frames, block_pixels):
+    bins: VideoBins | None,
+) -> RankTable:
+    """The table, after the second pass. Takes the scores out of ``kept`` to save memory."""
+    score, starts, weight = _distinct(kept)
+    positives = np.diff(np.append(starts, kept.sizes.sum()))
+    del starts
+    counter = _Counter(score)
+    frames = map_frames(maps_by_video, masks_by_video)
+    block_pixels = max(min(int(block_pixels), kept.n_negative), 1)
+    for video, block in _blocks(frames, block_pixels, by_video=bins is not None):
         block.sort()
-        if score.dtype != block.dtype:
-            score = score.astype(np.result_type(score, block))
-        more_above, more_equal = count_negatives(block.astype(score.dtype, copy=False), score)
-        above += more_above
-        equal += more_equal
-    return above, equal
+        counter.add(block)
+        if bins is not None:
+            bins.add_normal(video, block)
+    above, equal = counter.finish()
+    n_positive = int(kept.sizes.sum())
+    return RankTable(
+        counter.score[::-1], positives[::-1], above[::-1], equal[::-1], n_positive, kept.n_negative, weight
+    )
 
 
-def _blocks(frames: Iterator[MapFrame], block_pixels: int) -> Iterator[np.ndarray]:
-    """The normal pixels in pieces of at most ``block_pixels``; each piece is overwritten after it was used."""
-    buffer, filled = np.empty(0, np.float32), 0
-    for frame in frames:
-        scores = frame.scores()
-        normal = scores[~frame.mask] if frame.mask.any() else scores.ravel()
-        if normal.dtype != buffer.dtype or not buffer.size:
-            if filled:
-                yield buffer[:filled]
-            buffer, filled = np.empty(block_pixels, normal.dtype), 0
-        while normal.size:
-            taken = min(normal.size, block_pixels - filled)
-            buffer[filled : filled + taken] = normal[:taken]
-            normal, filled = normal[taken:], filled + taken
-            if filled == block_pixels:
-                yield buffer
-                filled = 0
+def _distinct(kept: _Kept) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Ascending distinct scores ``(U,)``, where each starts among the sorted ones, and summed weights, descending."""
+    # Sorted by area inside a tie, so that the sum of weights does not depend on the order of frames either.
+    order = np.argsort(kept.score) if kept.area is None else np.lexsort((kept.area, kept.score))
+    score = kept.score[order]
+    kept.score = score[:0]
+    starts = np.flatnonzero(np.append(True, score[1:] != score[:-1])) if score.size else np.zeros(0, dtype=np.int64)
+    weight = None
+    if kept.area is not None and kept.regions.sum():
+        weight = np.add.reduceat(1.0 / kept.area[order], starts)[::-1] / kept.regions.sum()
+    return score[starts], starts, weight
+
+
+class _Counter:
+    """Normal pixels above and at each ascending distinct ``score (U,)``, block after sorted block."""
+
+    def __init__(self, score: np.ndarray) -> None:
+        self.score = score
+        self._above, self._equal = np.zeros(score.size, np.int64), np.zeros(score.size, np.int64)
+        self._below: np.ndarray | None = None
+
+    def add(self, block: np.ndarray) -> None:
+        """Count a sorted block; the fewer search among the more."""
+        if self.score.dtype != block.dtype:
+            self.score = self.score.astype(np.result_type(self.score, block))
+            block = block.astype(self.score.dtype)
+        if self.score.size <= block.size:
+            above, equal = count_negatives(block, self.score)
+            self._above += above
+            self._equal += equal
+            return
+        if self._below is None:
+            self._below = np.zeros(self.score.size + 1, np.int64)
+        place = np.searchsorted(self.score, block, side="left")
+        np.add.at(self._below, place, 1)
+        inside = place < self.score.size
+        tied = place[inside][self.score[place[inside]] == block[inside]]
+        np.add.at(self._equal, tied, 1)
+
+    def finish(self) -> tuple[np.ndarray, np.ndarray]:
+        """``above (U,)``, ``equal (U,)``."""
+        if self._below is not None:
+            # A normal pixel at place i lies above the scores before i.
+            self._above += self._below.sum() - np.cumsum(self._below)[:-1]
+        return self._above, self._equal
+
+
+def _blocks(
+    videos: Iterator[tuple[str, Iterator[MapFrame]]], block_pixels: int, by_video: bool
+) -> Iterator[tuple[int, np.ndarray]]:
+    """(number of the video, normal pixels) in pieces of at most ``block_pixels``; each is overwritten after its use.
+
+    A piece holds pixels of one video only if ``by_video``.
+    """
+    buffer, filled, number = np.empty(0, np.float32), 0, 0
+    for number, (_, frames) in enumerate(videos):
+        for frame in frames:
+            scores = frame.scores()
+            normal = scores[~frame.mask] if frame.mask.any() else scores.ravel()
+            if normal.dtype != buffer.dtype or not buffer.size:
+                if filled:
+                    yield number, buffer[:filled]
+                buffer, filled = np.empty(block_pixels, normal.dtype), 0
+            while normal.size:
+                taken = min(normal.size, block_pixels - filled)
+                buffer[filled : filled + taken] = normal[:taken]
+                normal, filled = normal[taken:], filled + taken
+                if filled == block_pixels:
+                    yield number, buffer
+                    filled = 0
+        if by_video and filled:
+            yield number, buffer[:filled]
+            filled = 0
     if filled:
-        yield buffer[:filled]
+        yield number, buffer[:filled]

@@ -26,8 +26,8 @@ class Values:
 
     Attributes
     ----------
-    by_video: video id to ``(T,)``, with ``frames`` (video id to rising frame numbers from 0) and ``filled`` (video id to
-        which scores a policy filled in) if the file says them.
+    by_video: video id to ``(T,)``, with ``frames`` (rising numbers from 0) and ``filled`` (scores that a policy filled
+        in), both by video id, if the file says them.
     flat: ``(N,)``, all videos end to end.
     ranges: the anomalous frames of each clip in order, from 1, both ends included (UCSD's .m and .mat lists).
     """
