@@ -216,14 +216,16 @@ def cyclist(pose: Pose, look: Look, metal: tuple[float, float, float]) -> list[C
         pedal = hub + 0.17 * np.array([np.cos(-crank), np.sin(-crank)])
         knee = _knee(hips, pedal, THIGH * a, SHIN * a)
         legs, shoes, top = _dim(look.legs, share), _dim(look.shoes, share), _dim(look.top, 0.92 * share)
-        parts += limb([hips, knee, pedal, [*pedal, 0.14, 0.0]], 0.09 * s, [0.08, 0.058, 0.04], [legs, legs, shoes])
+        parts += limb(
+            [hips, knee, pedal, pedal + np.array([0.14, 0.0])], 0.09 * s, [0.08, 0.058, 0.04], [legs, legs, shoes]
+        )
         elbow = (shoulders + hands) / 2 + np.array([-0.04, -0.1])
         parts += limb([shoulders, elbow, hands], 0.17 * s, [0.05, 0.042], [top, _dim(look.skin, share)])
         if number == 0:
             parts += [Capsule(at(hips, o), at(shoulders, o * 1.6), 0.105, look.top) for o in (-0.07, 0.07)]
     head = shoulders + np.array([0.12, 0.22]) * a / 1.75
     parts.append(Capsule(at(head), at(head), 0.108, look.skin))
-    parts.append(Capsule(at([*head, -0.01, 0.035]), at([*head, -0.01, 0.035]), 0.1, look.hair))
+    parts.append(Capsule(at(head + np.array([-0.01, 0.035])), at(head + np.array([-0.01, 0.035])), 0.1, look.hair))
     return parts
 
 
