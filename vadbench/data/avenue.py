@@ -95,6 +95,14 @@ def reference_labels(config: DatasetConfig) -> dict[str, np.ndarray]:
     return {clip: any_of(mask) for clip, mask in sorted(masks.items())}
 
 
+def clip_ids(config: DatasetConfig) -> dict[str, list[str]]:
+    """The official clips of each split."""
+    test = [f"{n:02d}" for n in range(1, 22)]
+    if config.name == "avenue17":
+        test = [clip for clip in test if clip not in AVENUE17_LEAVES_OUT]
+    return {"train": [f"{n:02d}" for n in range(1, 17)], "test": test}
+
+
 def _is_base(folder: Path) -> bool:
     """True where the clips are; the ground truth's demo has a ``testing_videos`` folder too, which is none."""
     if (folder / "testing_label_mask").is_dir():

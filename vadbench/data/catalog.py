@@ -29,6 +29,9 @@ DATASETS = Registry(
 )
 
 
+_COUNTED_AT_ONCE = 100  # video files whose packets are counted on every start
+
+
 def load_dataset(config: DatasetConfig) -> Dataset:
     """The data set that ``config`` describes: videos selected, labels and masks of one length with their frames.
 
@@ -106,19 +109,37 @@ def first_frames(video: Video, count: int) -> Video:
 
 
 def _is_official(dataset: Dataset) -> bool:
-    """True if every count that can be had without decoding is the official one."""
+    """True if every count that can be had without decoding is the official one; masks are not asked for."""
     found = counts(dataset)
-    return bool(dataset.expected) and all(found.get(key, n) == n for key, n in dataset.expected.items())
+    wanted = {key: n for key, n in dataset.expected.items() if key != "mask_videos"}
+    return bool(wanted) and all(found.get(key, n) == n for key, n in wanted.items())
 
 
-def counts(dataset: Dataset) -> dict[str, int]:
-    """Videos, test frames and anomalous frames of what was loaded, under the names of ``Dataset.expected``."""
-    return {
+def counts(dataset: Dataset, deep: bool = False) -> dict[str, int]:
+    """What was loaded, under the names of ``Dataset.expected``.
+
+    ``train_frames`` is left out where counting them means reading more than a hundred video files, unless ``deep``.
+    """
+    found = {
         "train_videos": len(dataset.train),
         "test_videos": len(dataset.test),
         "test_frames": sum(video.n_frames for video in dataset.test),
         "anomalous_frames": sum(int(video.labels.sum()) for video in dataset.test if video.labels is not None),
+        "mask_videos": sum(video.masks is not None for video in dataset.test),
     }
+    if deep or sum(hasattr(video.source, "path") for video in dataset.train) <= _COUNTED_AT_ONCE:
+        found["train_frames"] = sum(video.n_frames for video in dataset.train)
+    return found
+
+
+def faults(dataset: Dataset) -> tuple[str, ...]:
+    """Frames that were damaged and are stood in for by their neighbours, as far as they have been decoded."""
+    found = []
+    for split, videos in (("train", dataset.train), ("test", dataset.test)):
+        for video in videos:
+            messages = getattr(video.source, "faults", {})
+            found += [f"{split} {video.id}: {messages[frame]}" for frame in sorted(messages)]
+    return tuple(found)
 
 
 def dataset_digest(dataset: Dataset) -> str:

@@ -76,7 +76,7 @@ def check(config: DatasetConfig, deep: bool = False, compare: Sequence[Path] = (
         counts=_counts(dataset, deep),
         remarks=list(dataset.warnings),
     )
-    _missing(dataset, report)
+    _missing(config, dataset, report)
     _single_class(dataset, report)
     _labels_and_masks(dataset, deep, report)
     _headers(dataset, report)
@@ -104,23 +104,23 @@ def _compare(config: DatasetConfig, files: Collection[Path], report: CheckReport
 
 
 def _counts(dataset: Dataset, deep: bool) -> dict[str, tuple[int | None, int | None]]:
-    found: dict[str, int | None] = dict(counts(dataset))
-    found["mask_videos"] = sum(video.masks is not None for video in dataset.test)
-    files = [video.source for video in dataset.train if hasattr(video.source, "path")]
-    found["train_frames"] = sum(v.n_frames for v in dataset.train) if deep or len(files) < 100 else None
-    return {key: (found[key], dataset.expected.get(key)) for key in _NAMES}
+    found = counts(dataset, deep)
+    return {key: (found.get(key), dataset.expected.get(key)) for key in _NAMES}
 
 
-def _missing(dataset: Dataset, report: CheckReport) -> None:
-    """Numbered videos that the official split has and this one lacks."""
+def _missing(config: DatasetConfig, dataset: Dataset, report: CheckReport) -> None:
+    """Videos that the official split has and this one lacks, and those that it does not have."""
+    names = _of_module(config, "clip_ids")
+    ids: dict[str, list[str]] = names(config) if names else {}
     for split, videos in (("train", dataset.train), ("test", dataset.test)):
-        official = dataset.expected.get(f"{split}_videos")
-        if official is None or len(videos) >= official:
-            continue
-        there = {video.id for video in videos}
-        absent = [f"{n:02d}" for n in range(1, official + 1) if f"{n:02d}" not in there]
-        which = f": {_spans(absent)}" if len(absent) == official - len(videos) else ""
-        report.problems.append(f"{official - len(videos)} of {official} {split} videos are missing{which}")
+        official, there = dataset.expected.get(f"{split}_videos"), [video.id for video in videos]
+        absent = [clip for clip in ids.get(split, []) if clip not in there]
+        if official is not None and len(there) < official:
+            which = f": {_spans(absent)}" if len(absent) == official - len(there) else ""
+            report.problems.append(f"{official - len(there)} of {official} {split} videos are missing{which}")
+        extra = [clip for clip in there if split in ids and clip not in ids[split]]
+        if extra:
+            report.problems.append(f"{split} videos that the data set does not have: {', '.join(extra)}")
     if not dataset.train:
         report.problems.append("no training videos")
 
@@ -129,7 +129,7 @@ def _spans(numbers: list[str]) -> str:
     """``"01-03, 07"`` from consecutive numbers."""
     spans: list[list[str]] = []
     for number in numbers:
-        if spans and int(number) == int(spans[-1][-1]) + 1:
+        if spans and number.isdigit() and int(number) == int(spans[-1][-1]) + 1:
             spans[-1] = [spans[-1][0], number]
         else:
             spans.append([number])

@@ -121,6 +121,9 @@ class ImageFolder(Source):
             yield len(data).to_bytes(8, "little")
             yield data
 
+    def _paths(self) -> list[Path]:
+        return [path for path in self.files if path is not None]
+
     def _read(self, number: int) -> bytes:
         path = self.files[number]
         if path is None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vadbench.data.digest_cache import remembered
 from vadbench.data.frames import ImageFolder
 from vadbench.data.image import decode_pixels
 from vadbench.data.source import Policy, sha256
@@ -45,6 +46,7 @@ class StackMasks:
     """A ``(T, H, W)`` array: a memory-mapped .npy file, or one in memory; True where it is not 0."""
 
     def __init__(self, stack: str | Path | np.ndarray, name: str = "masks") -> None:
+        self._path = None if isinstance(stack, np.ndarray) else Path(stack)
         self._stack = stack if isinstance(stack, np.ndarray) else load_npy(stack)
         if self._stack.ndim == 4 and 1 in (self._stack.shape[1], self._stack.shape[3]):
             axis = 3 if self._stack.shape[3] == 1 else 1
@@ -59,7 +61,8 @@ class StackMasks:
     def digest(self) -> str:
         """Hex SHA-256 of shape, type and values."""
         header = f"{self._stack.dtype} {self._stack.shape}".encode()
-        return sha256(chain([header], (np.ascontiguousarray(mask).tobytes() for mask in self._stack)))
+        blocks = chain([header], (np.ascontiguousarray(mask).tobytes() for mask in self._stack))
+        return remembered([self._path], lambda: sha256(blocks)) if self._path else sha256(blocks)
 
     def __getitem__(self, frame: int) -> np.ndarray:
         return np.asarray(self._stack[frame]) != 0

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from vadbench.data.masks import FirstMasks, mask_size
-from vadbench.data.source import Policy, Source, TooLarge
+from vadbench.data.source import Fault, Policy, Source, TooLarge
 from vadbench.data.video import Video
 from vadbench.errors import DataError
 
@@ -27,6 +27,7 @@ def reconcile(video: Video, policy: Policy, warnings: list[str]) -> Video | None
             size = video.size
             if policy.on_fault == "skip":
                 next(iter(video.frames()))  # raises where no frame at all can be read
+                warnings += _unsound(video)
         except TooLarge:
             raise
         except DataError as error:
@@ -37,6 +38,13 @@ def reconcile(video: Video, policy: Policy, warnings: list[str]) -> Video | None
     if isinstance(video.source, Source):
         warnings += [note for note in video.source.notes if note not in warnings]
     return video
+
+
+def _unsound(video: Video) -> list[str]:
+    """Frames whose header shows already that they can't be read; others are found when they are decoded."""
+    headers = getattr(video.source, "headers", None)
+    found = [header.message for header in headers() if isinstance(header, Fault)] if headers else []
+    return [f"{message}; the nearest good frame stands in for it" for message in found]
 
 
 def _is_empty(video: Video) -> bool:

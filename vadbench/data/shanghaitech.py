@@ -82,6 +82,12 @@ def reference_labels(config: ShanghaiTechConfig) -> dict[str, np.ndarray]:
     return {clip: read_npy(path) for clip, path in _arrays(label_roots(config), "test_frame_mask").items()}
 
 
+def clip_ids(config: ShanghaiTechConfig) -> dict[str, list[str]]:
+    """The test clips that there are labels of, in the chosen scenes; nothing is known of the training videos' names."""
+    labelled = [Path(clip) for clip in reference_labels(config)]
+    return {"test": [path.name for path in labelled if not config.scenes or scene_of(path) in config.scenes]}
+
+
 def scene_of(path: Path) -> int:
     """The scene's number: ``01_0014`` is in scene 1."""
     return int(path.stem.partition("_")[0])

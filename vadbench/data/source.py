@@ -7,11 +7,13 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from vadbench.config import DatasetConfig
+from vadbench.data.digest_cache import remembered
 from vadbench.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -95,8 +97,15 @@ class Source(ABC):
     def digest(self) -> str:
         """Hex SHA-256 of the bytes that the frames are decoded from (names excluded, order included)."""
         if self._digest is None:
-            self._digest = sha256(self._bytes())
+            try:
+                self._digest = remembered(self._paths(), lambda: sha256(self._bytes()))
+            except OSError as error:
+                raise DataError(f"{error.filename or self.name}: it can't be read: {error.strerror}.") from None
         return self._digest
+
+    def _paths(self) -> list[Path]:
+        """The files that :meth:`_bytes` reads; none where they are not plain files."""
+        return []
 
     def frames(self) -> Iterator[np.ndarray]:
         """Each frame once, in order, ``uint8 (H, W, 3)`` RGB; DataError naming file and frame where one is damaged."""

@@ -91,6 +91,12 @@ def reference_labels(config: DatasetConfig) -> dict[str, np.ndarray]:
     return {clip: values for clip, values in known.items() if values is not None}
 
 
+def clip_ids(config: DatasetConfig) -> dict[str, list[str]]:
+    """The official clips of each split."""
+    official = OFFICIAL[config.name]
+    return {split: [f"{n:02d}" for n in range(1, official[f"{split}_videos"] + 1)] for split in ("train", "test")}
+
+
 def certified(config: DatasetConfig) -> str | None:
     """One line on how many TIFFs are the official bytes; None where there are none or no list to compare with."""
     found = _base(Path(config.root or "").expanduser(), config.name[-1])

@@ -68,6 +68,8 @@ class VideoFile(Source):
         """Exact number of frames: by packets where each is a picture, by decoding elsewhere, never by the header."""
         if self._count is None:
             scan = self._scan()
+            if scan.short is not None:
+                self._note_short(scan)
             self._count = scan.packets if scan.one_to_one else sum(1 for _ in self._converted(convert=False))
         return self._count
 
@@ -96,12 +98,17 @@ class VideoFile(Source):
             while block := file.read(_BLOCK):
                 yield block
 
+    def _paths(self) -> list[Path]:
+        return [self.path]
+
     def _open(self) -> Any:
         import av
 
         try:
-            return av.open(os.fspath(self.path), metadata_errors="replace")
-        except (av.error.FFmpegError, OSError) as error:
+            # "file:" and the list keep FFmpeg from taking a name or a playlist's content for an address.
+            address = f"file:{os.fspath(self.path.absolute())}"
+            return av.open(address, metadata_errors="replace", options={"protocol_whitelist": "file"})
+        except (av.error.FFmpegError, OSError, UnicodeError) as error:
             raise DataError(f"{self.path}: it can't be opened as a video: {_reason(error)}.") from None
 
     def _scan(self) -> _Scan:

@@ -13,7 +13,16 @@ import pandas as pd
 import pytest
 
 from vadbench.compose import options
-from vadbench.data.catalog import DATASETS, counts, dataset_digest, first_frames, label_digest, load_dataset, select
+from vadbench.data.catalog import (
+    DATASETS,
+    counts,
+    dataset_digest,
+    faults,
+    first_frames,
+    label_digest,
+    load_dataset,
+    select,
+)
 from vadbench.data.masks import StackMasks
 from vadbench.data.source import ArrayFrames
 from vadbench.data.video import Dataset, Video
@@ -102,13 +111,28 @@ def load_small(monkeypatch: pytest.MonkeyPatch, dataset: Dataset, **keys: Any) -
 def test_only_the_full_official_split_is_comparable(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = load_small(monkeypatch, small())
     assert whole.comparable and not whole.partial
-    assert counts(whole) == {"train_videos": 1, "test_videos": 1, "test_frames": 6, "anomalous_frames": 3}
+    assert counts(whole) == {**whole.expected, "mask_videos": 1}
     for keys in ({"test_videos": ["01"]}, {"train_videos": ["*"]}, {"max_frames": 100}):
         assert not load_small(monkeypatch, small(), **keys).comparable
-    for key in ("train_videos", "test_videos", "test_frames", "anomalous_frames"):
+    for key in ("train_videos", "test_videos", "train_frames", "test_frames", "anomalous_frames"):
         other = small()
         assert not load_small(monkeypatch, replace(other, expected={**other.expected, key: 2})).comparable
     assert not load_small(monkeypatch, replace(small(), expected={})).comparable
+
+
+def test_faults_are_gathered_in_order_with_split_and_video(tmp_path: Path) -> None:
+    base = official_ped(tmp_path)
+    for name in ("Train/Train002/003.tif", "Test/Test001/009.tif", "Test/Test001/002.tif"):
+        path = base / name
+        path.write_bytes(path.read_bytes()[:300])
+    loaded = load_dataset(config("ucsd_ped2", base, on_fault="skip"))
+    assert faults(loaded) == ()  # nothing has been decoded yet, but headers have been looked at
+    assert [w.partition(": frame")[0].rpartition("/")[2] for w in loaded.warnings] == ["003.tif", "002.tif", "009.tif"]
+    for video in [*loaded.train, *loaded.test]:
+        assert sum(1 for _ in video.frames()) == 12
+    found = faults(loaded)
+    assert [line.split(": ")[0] for line in found] == ["train 02", "test 01", "test 01"]
+    assert "002.tif: frame 1: the file is cut short" in found[1]
 
 
 def test_two_videos_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,26 @@ def test_the_report_of_a_partial_set(tmp_path: Path) -> None:
     assert text.count("\n") < 30 and report.digests["labels"] in text
 
 
+def test_videos_that_the_data_set_does_not_have(tmp_path: Path) -> None:
+    base = copied_ped(tmp_path)
+    write_images(base / "testing" / "frames" / "13", box_masks(4, *SIZE, range(4)).astype(np.uint8))
+    problems = check(config("ucsd_ped2", base)).problems
+    assert "test videos that the data set does not have: 13" in problems
+    assert "8 of 12 test videos are missing" in problems
+
+
+def test_missing_clips_of_avenue17_are_those_of_avenue17(tmp_path: Path) -> None:
+    problems = check(config("avenue17", official_avenue(tmp_path))).problems
+    assert problems == ["14 of 16 train videos are missing: 03-16", "15 of 16 test videos are missing: 04-07, 11-21"]
+
+
+def test_missing_clips_of_shanghaitech_are_those_with_labels(tmp_path: Path) -> None:
+    base = shanghaitech(tmp_path)
+    (base / "testing" / "frames" / "01_0015").rename(tmp_path / "lost")
+    report = check(config("shanghaitech", base))
+    assert report.problems == ["327 of 330 train videos are missing", "105 of 107 test videos are missing"]
+
+
 def test_labels_that_disagree_with_the_masks_are_a_problem(tmp_path: Path) -> None:
     base = official_ped(tmp_path)
     write_list(base / "Test" / "UCSDped2.m", [[(3, 4)], [(3, 9)], [(1, 6)]])

@@ -191,6 +191,46 @@ def test_a_truncated_mp4_cant_be_opened_and_says_so(tmp_path: Path) -> None:
             list(VideoFile(path, policy).frames())
 
 
+def test_a_stream_that_begins_in_the_middle_counts_what_decodes(tmp_path: Path) -> None:
+    clip = moving_clip(60, 96, 128)
+    path = write_video(tmp_path / "m.ts", clip, "libx264", options={"g": "20", "bf": "2"})
+    data = path.read_bytes()
+    path.write_bytes(data[len(data) // 3 // 188 * 188 :])
+    source = VideoFile(path, SKIP)
+    got = read(source)
+    assert 20 <= len(got) == source.n_frames < 45
+    assert np.array_equal(read(source), got)
+    assert np.abs(got[-1].astype(int) - clip[-1]).mean() < 10
+
+
+def test_a_name_that_looks_like_an_address_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = moving_clip(4)
+    write_video(tmp_path / "plain.mkv", clip, "ffv1", "bgr0").rename(tmp_path / "concat:a.mkv|b.mkv")
+    monkeypatch.chdir(tmp_path)
+    assert np.array_equal(read(VideoFile("concat:a.mkv|b.mkv")), clip)
+
+
+def test_a_playlist_reaches_no_network(tmp_path: Path) -> None:
+    path = tmp_path / "list.ts"
+    path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nhttp://127.0.0.1:9/x.ts\n#EXT-X-ENDLIST\n")
+    with pytest.raises(DataError, match=r"list\.ts"):
+        list(VideoFile(path).frames())
+
+
+def test_memory_does_not_grow_with_the_video(tmp_path: Path) -> None:
+    import psutil
+
+    path = write_video(tmp_path / "long.mkv", np.repeat(moving_clip(30, 240, 320), 20, axis=0), "libx264")
+    process = psutil.Process()
+    frames = VideoFile(path).frames()
+    for _ in range(50):
+        next(frames)
+    before = process.memory_info().rss
+    for _ in frames:
+        pass
+    assert process.memory_info().rss - before < 30_000_000  # 550 frames of 230 kB are 127 MB
+
+
 def test_lost_packets_of_a_transport_stream_are_noticed(tmp_path: Path) -> None:
     path = write_video(tmp_path / "l.ts", moving_clip(40, 144, 192), "libx264", options={"g": "10", "bf": "0"})
     place, size = packets(path)[20]
