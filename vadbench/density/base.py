@@ -38,6 +38,11 @@ class BaseDensityEstimator(ABC):
             return np.zeros(0)
         return self.calibration(self.raw(features))
 
+    def score_without(self, group: int, features: np.ndarray) -> np.ndarray:
+        """Calibrated scores of training samples of ``group`` as if that group had never been seen, where the estimator
+        would recognise them otherwise; those of :meth:`score` where a few samples make no difference."""
+        return self.score(features)
+
     def summary(self) -> dict[str, Any]:
         """What the fit found, JSON-able."""
         if self.calibration is None:

@@ -47,13 +47,19 @@ class CombinedDensityEstimator:
             else:
                 estimator.fit(features[name][present], groups[present])
 
-    def score(self, features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Stream name to calibrated scores ``float64 (M,)``, NaN where a sample has no such feature."""
+    def score(self, features: Mapping[str, np.ndarray], without: int | None = None) -> dict[str, np.ndarray]:
+        """Stream name to calibrated scores ``float64 (M,)``, NaN where a sample has no such feature.
+
+        ``without``: a group of training samples that is to count as never seen, because ``features`` are its own.
+        """
         scores = {}
         for name, estimator in self.estimators.items():
             present = _present(features[name])
             scores[name] = np.full(len(present), np.nan)
-            scores[name][present] = estimator.score(features[name][present])
+            vectors = features[name][present]
+            scores[name][present] = (
+                estimator.score(vectors) if without is None else estimator.score_without(without, vectors)
+            )
         return scores
 
     def total(self, scores: Mapping[str, np.ndarray]) -> np.ndarray:

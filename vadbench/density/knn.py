@@ -97,6 +97,14 @@ class GroupedKNNEstimator(BaseDensityEstimator):
             return np.zeros(0)
         return self._reduce(self._searched(features, None))
 
+    def score_without(self, group: int, features: np.ndarray) -> np.ndarray:
+        """Calibrated scores of ``features (M, D)`` by the bank without ``group``: a training sample's own score."""
+        if self.calibration is None:
+            raise RuntimeError("fit before you score")
+        if len(features) == 0:
+            return np.zeros(0)
+        return self.calibration(self._reduce(self._searched(features, group)))
+
     def summary(self) -> dict[str, Any]:
         """Calibration and size of the bank."""
         if self.bank is None:

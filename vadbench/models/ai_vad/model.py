@@ -137,6 +137,7 @@ class AiVad:
         self.evaluator = evaluator
         self.visualizer = visualizer
         self._fitted: dict[str, Any] = {}
+        self._groups: dict[str, int] = {}
         self._scored: dict[str, tuple[int, int, int]] = {}
 
     def fit(self, features: Mapping[str, Mapping[str, Features]], remember: Remember | None = None) -> None:
@@ -162,6 +163,7 @@ class AiVad:
         for name in self.density.estimators:
             joined[name] = np.concatenate([vectors.pop(name) for vectors in streams])
         self.density.fit(joined, groups)
+        self._groups = {video: group for group, video in enumerate(videos)}
         self._scored = {}
         self._fitted = {
             "training_videos": len(videos),
@@ -175,15 +177,25 @@ class AiVad:
 
     def score(self, video: Video, features: Mapping[str, Features]) -> VideoScores:
         """Score of every frame, with maps and one row for each region."""
+        result = self._score(video, features, None)
+        regions = features["regions"]["frame"]
+        paired = self._source(video.n_frames) == np.arange(video.n_frames)
+        self._scored[video.id] = (video.n_frames, len(regions), int((result.filled & paired).sum()))
+        return result
+
+    def score_training(self, video: Video, features: Mapping[str, Features]) -> VideoScores:
+        """Score of every frame of a training video as if the nearest-neighbour banks had never seen it."""
+        return self._score(video, features, self._groups[video.id])
+
+    def _score(self, video: Video, features: Mapping[str, Features], without: int | None) -> VideoScores:
         regions = features["regions"]
         frame = np.asarray(regions["frame"]).astype(np.int64)
-        scores = self.density.score(self._streams(features))
+        scores = self.density.score(self._streams(features), without)
         total = self.density.total(scores)
         frames = reduce_frames(frame, scores, self.density.in_sum, video.n_frames, self.frame_reduction)
         source = self._source(video.n_frames)
         empty = np.bincount(frame, minlength=video.n_frames)[source] == 0
         paired = source == np.arange(video.n_frames)
-        self._scored[video.id] = (video.n_frames, len(frame), int((empty & paired).sum()))
         return VideoScores(
             video.id,
             frames[source],

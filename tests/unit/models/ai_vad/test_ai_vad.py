@@ -134,6 +134,24 @@ def test_same_seed_same_scores() -> None:
     assert results[0].regions.equals(results[1].regions)
 
 
+def test_training_videos_are_scored_as_if_they_had_never_been_seen() -> None:
+    model = AiVad(**Stages().parts())
+    features = {v.id: model._extract(v) for v in TRAIN}
+    model.fit(features)
+    seen = model.score(TRAIN[1], features["t1"]).regions
+    unseen = model.score_training(TRAIN[1], features["t1"]).regions
+    # Each sample of the bank is its own nearest neighbour: it would always look perfectly normal.
+    low = {stream: model.density.estimators[stream].calibration.low for stream in ("pose", "deep")}  # type: ignore[union-attr]
+    assert all(seen[stream].max() < 0 < low[stream] for stream in low)
+    assert unseen[["pose", "deep"]].min().min() >= 0 and unseen[["pose", "deep"]].max().max() <= 1
+    assert unseen["velocity"].equals(seen["velocity"])
+    both = [model.score_training(v, features[v.id]).regions for v in TRAIN]
+    for stream in low:
+        everything = np.concatenate([regions[stream] for regions in both])
+        assert everything.min() == pytest.approx(0) and everything.max() == pytest.approx(1)
+    assert model.summary()["scored_frames"] == 10  # of the one scored as a test video
+
+
 def test_the_frame_score_is_the_sum_of_each_streams_worst_region() -> None:
     model = AiVad(**Stages().parts())
     model.fit_videos(TRAIN)

@@ -1,0 +1,226 @@
+"""Why a frame got its score: which region and which stream made it, as a table and as a picture."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from vadbench.errors import DataError, VadbenchError, nearest
+from vadbench.run_folder import RunFolder
+
+STREAMS = ("velocity", "pose", "deep")
+
+_COLORS = {"velocity": "#d1495b", "pose": "#edae49", "deep": "#1f4e79"}
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One frame of one run.
+
+    Attributes
+    ----------
+    video, frame: which. score: its raw score. label: True for anomalous by ground truth, None if unknown.
+    source: the frame whose regions made the score; another one only where the score was filled in.
+    regions: its regions, most anomalous first: rank, class, detector_score, x1, y1, x2, y2, the streams that are on,
+        total.
+    made_by: stream to (rank of the region whose score counts, that score), for the streams in the sum.
+    """
+
+    video: str
+    frame: int
+    score: float
+    label: bool | None
+    source: int
+    regions: list[dict[str, Any]]
+    made_by: dict[str, tuple[int, float]]
+
+    def sentence(self) -> str:
+        """What made the score, in words."""
+        head = f"video {self.video}, frame {self.frame}: score {self.score:.4f}"
+        if self.label is not None:
+            head += " (anomalous by ground truth)" if self.label else " (normal by ground truth)"
+        if not self.regions:
+            return f"{head}. No region was found: the frame has the calibrated minimum."
+        parts = [f"{stream} {value:.4f} of region {rank}" for stream, (rank, value) in self.made_by.items()]
+        copied = f", taken from frame {self.source}" if self.source != self.frame else ""
+        return f"{head} = {' + '.join(parts)}{copied}."
+
+
+def run(argv: Sequence[str]) -> int:
+    """``explain RUN --video ID --frame N``: print the explanation, draw it, print where the picture is; 0."""
+    parser = argparse.ArgumentParser("python -m vadbench explain", description=__doc__)
+    parser.add_argument("folder", type=Path, metavar="RUN", help="folder of a run")
+    parser.add_argument("--video", required=True, help="id of a test video")
+    parser.add_argument("--frame", type=int, help="frame number, from 0; by default the one with the highest score")
+    parser.add_argument("--top", type=int, default=8, help="regions to print and to draw (8)")
+    parser.add_argument("--out", type=Path, help="picture to write (RUN/pictures/explain_VIDEO_FRAME.png)")
+    parser.add_argument("--no-picture", action="store_true", help="print only; needs no frames")
+    words = parser.parse_args(list(argv))
+    found = explain(words.folder, words.video, words.frame)
+    print(found.sentence())
+    if found.regions:
+        shown = pd.DataFrame(found.regions[: words.top])
+        print(shown.to_string(index=False, float_format=lambda x: f"{x:.4g}"))
+    if len(found.regions) > words.top:
+        print(f"... and {len(found.regions) - words.top} more (--top)")
+    if not words.no_picture:
+        out = words.out or words.folder / "pictures" / f"explain_{found.video}_{found.frame:04d}.png"
+        draw(found, load_frame(words.folder, found.video, found.source), out, words.top)
+        print(out)
+    return 0
+
+
+def explain(folder: Path, video: str, frame: int | None = None) -> Explanation:
+    """The explanation of one frame, of the highest score in ``video`` if ``frame`` is None.
+
+    Raises
+    ------
+    DataError: no complete run in ``folder``, one without regions, or no such video or frame.
+    """
+    record, scores, regions = _read(folder)
+    ids = sorted(scores["video"].unique())
+    if video not in ids:
+        raise DataError(f"--video {video}: not a test video of this run. {nearest(video, ids)}")
+    rows: Any = scores[scores["video"] == video].sort_values("frame").reset_index(drop=True)
+    if frame is None:
+        frame = int(rows["score"].argmax())
+    if not 0 <= frame < len(rows):
+        raise DataError(f"--frame {frame}: video {video} has frames 0 to {len(rows) - 1}")
+    label = rows["label"][frame]
+    source = _source(folder, frame, len(rows))
+    fit = record["fit"]
+    streams = [stream for stream in STREAMS if stream in fit.get("streams", STREAMS)]
+    here = _ranked(regions[(regions["video"] == video) & (regions["frame"] == source)], streams)
+    return Explanation(
+        video,
+        frame,
+        float(rows["score"][frame]),
+        None if pd.isna(label) else bool(label),
+        source,
+        here,
+        _made_by(here, fit.get("in_sum", streams), fit.get("frame_reduction", "sum_of_max")),
+    )
+
+
+def load_frame(folder: Path, video: str, frame: int) -> np.ndarray:
+    """One frame of the run's data set, ``uint8 (H, W, 3)`` RGB, decoded as the run decoded it.
+
+    Raises
+    ------
+    DataError: the data set is not where the run found it.
+    """
+    import yaml
+
+    from vadbench.config import check
+    from vadbench.data.catalog import load_dataset
+
+    config = check(yaml.safe_load((folder / "config.yaml").read_text()))
+    try:
+        dataset = load_dataset(replace(config.dataset, test_videos=[video]))
+    except VadbenchError as error:
+        raise DataError(
+            f"the picture needs the frames of video {video}: {error} (--no-picture prints without them)"
+        ) from error
+    for number, image in enumerate(dataset.test[0].frames()):
+        if number == frame:
+            return image
+    raise DataError(f"video {video} now has fewer than {frame + 1} frames; the data set has changed since the run")
+
+
+def draw(found: Explanation, image: np.ndarray, path: Path, top: int = 8) -> None:
+    """The frame with its regions numbered, beside what each stream gave to each of them."""
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+
+    shown = found.regions[:top]
+    streams = [stream for stream in STREAMS if shown and stream in shown[0]]
+    height, width = image.shape[:2]
+    figure = Figure(figsize=(12, max(3.2, 7.5 * height / width + 0.6)), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=[7.5, 4])
+    left.imshow(image)
+    left.set_axis_off()
+    for row in shown:
+        color = _COLORS[max(streams, key=lambda stream: row[stream] if row[stream] == row[stream] else -np.inf)]
+        x, y, line = row["x1"] - 0.5, row["y1"] - 0.5, 2.5 if row["rank"] == 1 else 1.2
+        box = Rectangle(
+            (x, y), row["x2"] - row["x1"], row["y2"] - row["y1"], fill=False, edgecolor=color, linewidth=line
+        )
+        left.add_patch(box)
+        text = {"facecolor": color, "edgecolor": "none", "pad": 1.0, "alpha": 0.85}
+        left.text(x, y, str(row["rank"]), color="white", fontsize=8, va="bottom", bbox=text)
+    _bars(right, shown, streams)
+    figure.suptitle(found.sentence(), fontsize=9, wrap=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+
+
+def _bars(axis: Any, shown: Sequence[dict[str, Any]], streams: Sequence[str]) -> None:
+    """Scores of each region, one bar a stream."""
+    if not shown:
+        axis.set_axis_off()
+        return
+    places = np.arange(len(shown))
+    thickness = 0.8 / len(streams)
+    for i, stream in enumerate(streams):
+        offset = (i - (len(streams) - 1) / 2) * thickness
+        widths = np.nan_to_num([row[stream] for row in shown])
+        axis.barh(places + offset, widths, thickness * 0.9, color=_COLORS[stream], label=stream)
+    axis.set_yticks(places, [f"{row['rank']}: {row['class']}" for row in shown], fontsize=8)
+    axis.invert_yaxis()
+    axis.axvline(0, color="black", linewidth=0.6)
+    axis.axvline(1, color="black", linewidth=0.6, linestyle=":")
+    axis.set_xlabel("calibrated score; dotted: the most anomalous training region", fontsize=8)
+    axis.tick_params(axis="x", labelsize=8)
+    axis.legend(fontsize=8, loc="lower right")
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
+    """Record, scores and regions of a complete run."""
+    run_folder = RunFolder(folder)
+    if not run_folder.complete:
+        raise DataError(
+            f"{folder}: no complete run there (state: {run_folder.state}). Give the folder that a run prints."
+        )
+    record = run_folder.read()
+    if not (folder / "regions.parquet").is_file():
+        raise DataError(
+            f"{folder}: a run of {record['names']['model']}, which has no regions. explain is for model=ai_vad; the "
+            "maps of another model are drawn with model.heatmap_frames=N."
+        )
+    return record, pd.read_parquet(folder / "scores.parquet"), pd.read_parquet(folder / "regions.parquet")
+
+
+def _source(folder: Path, frame: int, n_frames: int) -> int:
+    """The frame whose regions made the score of ``frame``: a later one where it had no partner before it."""
+    import yaml
+
+    model = yaml.safe_load((folder / "config.yaml").read_text())["model"]
+    if model.get("first_frames") == "self":
+        return frame
+    return max(frame, min(int(model.get("frame_step", 1)), n_frames - 1))
+
+
+def _ranked(regions: Any, streams: Sequence[str]) -> list[dict[str, Any]]:
+    """Regions of a frame as plain rows, most anomalous first."""
+    ordered = regions.sort_values("total", ascending=False, kind="stable")
+    columns = ["class", "detector_score", "x1", "y1", "x2", "y2", *streams, "total"]
+    return [{"rank": rank, **row} for rank, row in enumerate(ordered[columns].to_dict("records"), 1)]
+
+
+def _made_by(regions: Sequence[dict[str, Any]], in_sum: Sequence[str], reduction: str) -> dict[str, tuple[int, float]]:
+    """Stream to rank and score of the region that counted."""
+    made = {}
+    for stream in in_sum:
+        having = [row for row in regions if not np.isnan(row[stream])]
+        if reduction == "max_of_sum":
+            having = [row for row in having if row["rank"] == 1]
+        if having:
+            worst = max(having, key=lambda row: row[stream])
+            made[stream] = (int(worst["rank"]), float(worst[stream]))
+    return made
