@@ -35,7 +35,7 @@ class RegionLabels:
         """
         window = _bounds(mask)
         numbers, count = ndimage.label(mask[window], structure=_EIGHT)
-        numbers = np.where(numbers > 0, numbers + len(self._parent), 0)
+        numbers = np.where(numbers > 0, numbers.astype(np.int64) + len(self._parent), 0)
         self._parent.extend(range(len(self._parent), len(self._parent) + count))
         if self._linked:
             self._link(numbers, window, mask.shape)
@@ -49,12 +49,14 @@ class RegionLabels:
         """Join the regions of this frame with those of the last frame that they touch."""
         if self._previous is not None and numbers.any():
             rows, columns = window
+            pairs = []
             for dy in range(3):
                 for dx in range(3):
                     moved = self._previous[rows.start + dy : rows.stop + dy, columns.start + dx : columns.stop + dx]
                     both = (numbers > 0) & (moved > 0)
-                    for a, b in np.unique(np.stack([numbers[both], moved[both]]), axis=1).T:
-                        self._join(int(a) - 1, int(b) - 1)
+                    pairs.append(numbers[both] * (1 << 32) + moved[both])
+            for pair in np.unique(np.concatenate(pairs)).tolist():
+                self._join((pair >> 32) - 1, (pair & 0xFFFFFFFF) - 1)
         self._previous = None
         if numbers.any():
             # One cell of border, so that a shift by one never leaves the array.

@@ -153,8 +153,9 @@ def _padded(scores: np.ndarray, labels: np.ndarray, single_class: str) -> tuple[
 
 def _extremes(scores: np.ndarray) -> tuple[np.ndarray, float, float]:
     """``scores`` with a value strictly below and one strictly above them all."""
-    low = np.nextafter(scores.min(initial=0.0), -np.inf)
-    high = np.nextafter(scores.max(initial=0.0), np.inf)
+    with np.errstate(over="ignore"):
+        low = np.nextafter(scores.min(initial=0.0), -np.inf)
+        high = np.nextafter(scores.max(initial=0.0), np.inf)
     if np.isfinite(low) and np.isfinite(high):
         return scores, float(low), float(high)
     # The scores reach the end of float64, so nothing lies beyond them; dense ranks order them the same.

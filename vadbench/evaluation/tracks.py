@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy import ndimage
 
 from vadbench.errors import DataError
 from vadbench.evaluation.components import RegionLabels
@@ -59,10 +60,13 @@ def tracks_from_masks(masks_by_video: Mapping[str, FrameArrays]) -> pd.DataFrame
         boxes: list[tuple[int, int, int, int, int, int]] = []
         for t in range(len(masks)):
             numbers, (rows, columns) = labels.add(as_mask(masks[t], video, t))
-            for number in np.unique(numbers[numbers > 0]):
-                y, x = np.nonzero(numbers == number)
-                x, y = x + columns.start, y + rows.start
-                boxes.append((t, int(number), int(x.min()), int(y.min()), int(x.max()), int(y.max())))
+            if not numbers.any():
+                continue
+            before = int(numbers[numbers > 0].min()) - 1
+            for i, (y, x) in enumerate(ndimage.find_objects(np.where(numbers > 0, numbers - before, 0)), 1):
+                left, top = x.start + columns.start, y.start + rows.start
+                right, bottom = x.stop + columns.start, y.stop + rows.start
+                boxes.append((t, before + i, left, top, right - 1, bottom - 1))
         table = pd.DataFrame(boxes, columns=COLUMNS[1:])
         table["track"] = labels.roots()[table["track"].to_numpy(dtype=np.int64)]
         table["track"] = pd.factorize(table["track"])[0]
