@@ -141,6 +141,8 @@ class FolderConfig(DatasetConfig):
     """A folder of your own (conf/dataset/folder.yaml)."""
 
     name: Literal["folder"]
+    labels: str | None  # frame labels, if not found beside train and test: a file, or a folder with one for each video
+    intervals: Literal["from_0_half_open", "from_1_inclusive"]  # how start and end of an interval are meant
 
 
 AnyDataset = Annotated[

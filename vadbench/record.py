@@ -20,6 +20,7 @@ from vadbench.run_folder import SCHEMA_VERSION
 _NOT_IN_KEY = {
     "backbone",
     "dataset.root",
+    "dataset.labels",
     "dataset.masks_root",
     "launcher",
     "model.evaluator",
