@@ -53,6 +53,7 @@ def test_a_wheel_runs_from_another_folder(wheel: Path, tmp_path: Path) -> None:
     listed = run([sys.executable, "-m", "vadbench", "list"], work, environment)
     assert "flow_grid" in listed and "ucsd_ped2" in listed
     words = ["model=random", "dataset=synthetic", "tracking=none", "dataset.n_train=1", "dataset.n_test=1"]
+    words += ["dataset.n_frames=24", "dataset.size=[48,64]"]
     ran = run([sys.executable, "-m", "vadbench", *words], work, environment)
     folder = Path(ran.strip().splitlines()[-1].split()[-1])
     assert (work / folder / "run.json").is_file()

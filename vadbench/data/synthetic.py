@@ -2,7 +2,8 @@
 
 A fixed camera over a square; people walk from left to right along two paths. In the test videos some of them run,
 cycle, go the wrong way, leave a bag or loiter: each with pixel masks (the agent itself, without its shadow, where
-nothing nearer hides it) and tracks that say what it is and why it is anomalous. A frame is anomalous if a pixel of it is.
+nothing nearer hides it) and tracks that say what it is and why it is anomalous.
+A frame is anomalous if a pixel of it is.
 
 Shape legend: T frames, H W pixels.
 """
