@@ -68,7 +68,7 @@ class RunFolder:
     def finish(self, record: dict[str, Any]) -> None:
         """Write run.json, the last file of a complete run."""
         record = {"schema_version": SCHEMA_VERSION, "status": "complete", **record}
-        write_atomically(self.path / "run.json", json.dumps(_plain(record), indent=1))
+        write_atomically(self.path / "run.json", json.dumps(plain(record), indent=1))
         (self.path / "state.json").unlink(missing_ok=True)
 
     def _mark(self, state: str, reason: str = "") -> None:
@@ -99,14 +99,14 @@ def _alive(state: Mapping[str, Any]) -> bool:
     return True
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """``value`` as strict JSON: NumPy numbers as numbers, an undefined number (NaN) or an infinite one as null."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if hasattr(value, "tolist"):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if value is None or isinstance(value, (str, int)) else str(value)

@@ -23,7 +23,7 @@ from vadbench.models.base import Detector
 from vadbench.models.catalog import build
 from vadbench.provenance import now, peak_memory_mb, source_version
 from vadbench.record import caveats, coverage, describe_dataset, fingerprint, names, score_table, weights
-from vadbench.run_folder import RunFolder
+from vadbench.run_folder import RunFolder, plain
 from vadbench.scoring import Scored, maps_on_disk, score_dataset, timed
 from vadbench.store.features import FeatureStore
 
@@ -141,13 +141,16 @@ def write_scores(folder: Path, dataset: Dataset, scored: Scored) -> None:
 
 
 def _write_evaluation(folder: Path, evaluation: Any) -> dict[str, Any]:
-    """per_video.parquet and card.json; returns what of the evaluation goes into the record."""
+    """per_video.parquet and the protocol card; returns what of the evaluation goes into the record."""
     if evaluation is None:
         return {"metrics": {}, "baselines": {}}
     if isinstance(evaluation, dict):  # an evaluator of the user's own
         return {"metrics": evaluation, "baselines": {}}
+    from vadbench.evaluation.card import format_card
+
     evaluation.per_video.to_parquet(folder / "per_video.parquet", index=False)
-    (folder / "card.json").write_text(json.dumps(evaluation.card, indent=1, default=str))
+    (folder / "card.json").write_text(json.dumps(plain(evaluation.card), indent=1))
+    (folder / "card.txt").write_text(format_card(evaluation.card) + "\n")
     return {"metrics": evaluation.metrics, "baselines": evaluation.baselines}
 
 

@@ -19,6 +19,8 @@ def format_result(record: Mapping[str, Any], folder: Path, existed: bool) -> str
     """What was run, on what, the numbers beside the baselines, the caveats, and the folder as the last line."""
     lines = [_title(record), *_data_lines(record), ""]
     lines += _metric_lines(record)
+    if record["names"]["protocol"] == "all" and (folder / "card.txt").is_file():
+        lines += [(folder / "card.txt").read_text().rstrip(), ""]
     lines += [f"  ! {warning}" for warning in record["warnings"]]
     if existed:
         lines.append("This run exists; nothing was computed (on_existing=rerun makes it again).")
