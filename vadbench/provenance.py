@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from datetime import datetime, timezone
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,9 @@ def peak_memory_mb() -> float:
     return peak / (1e6 if sys.platform == "darwin" else 1e3)
 
 
+@cache
 def environment() -> dict[str, Any]:
-    """The machine, the packages and the source that ran."""
+    """The machine, the packages and the source that ran, as they were when this process first asked."""
     installed = {d.metadata["Name"]: d.version for d in metadata.distributions()}
     versions = {package: installed.get(package) for package in ("vadbench", *_PACKAGES)}
     return {
@@ -41,6 +43,7 @@ def environment() -> dict[str, Any]:
     }
 
 
+@cache
 def source_version() -> dict[str, Any]:
     """Git commit of the source and whether it was changed since; None where the source is no checkout."""
     here = Path(__file__).resolve().parent

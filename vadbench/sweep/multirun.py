@@ -171,7 +171,7 @@ class Sweep:
         if inline:
             from vadbench.sweep.worker import work_in
 
-            work_in(str(self.folder.path), 0, 1)
+            work_in(str(self.folder.path), 0, 1, [item for item in todo if item.folder is not None])
             return
         launcher = LocalLauncher("local", 1, 1) if alone and isinstance(self.launcher, LocalLauncher) else self.launcher
         workers = start(launcher, self.folder, jobs, self._threads(jobs))

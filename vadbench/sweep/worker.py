@@ -48,9 +48,12 @@ def bounded_threads(threads: int) -> Iterator[None]:
         yield
 
 
-def work_in(folder: str, rank: int, world: int) -> None:
-    """Be worker ``rank`` of ``world`` on the work that lies in a sweep's folder. Imports nothing heavy before the GPU
-    and the threads are settled."""
+def work_in(folder: str, rank: int, world: int, items: Sequence[Item] | None = None) -> None:
+    """Be worker ``rank`` of ``world`` on the work that lies in a sweep's folder.
+
+    ``items``: what its tasks stand for, where the caller knows. Imports nothing heavy before the GPU and the threads
+    are settled.
+    """
     from vadbench.sweep.lease import leased_gpu, visible_gpus
     from vadbench.sweep.sweep_folder import SweepFolder
 
@@ -60,25 +63,28 @@ def work_in(folder: str, rank: int, world: int) -> None:
     with bounded_threads(work.threads), leased_gpu(visible_gpus() if work.wants_gpu else [], work.jobs_per_gpu) as gpu:
         if gpu is not None:
             log.info("worker %d holds GPU %s", rank, gpu)
-        _work(sweep, work, rank, world)
+        _work(sweep, work, rank, world, _items(work.tasks) if items is None else items)
 
 
-def _work(sweep: SweepFolder, work: Work, rank: int, world: int) -> None:
+def _items(tasks: Sequence[Task]) -> list[Item]:
     from vadbench.compose import compose
-    from vadbench.runner import open_store
     from vadbench.sweep.inventory import Inventory
-    from vadbench.sweep.passes import passes
     from vadbench.sweep.points import Point
 
-    points = [Point(task.words, task.label, compose(task.words)) for task in work.tasks]
-    items = Inventory().items(points)
+    return Inventory().items([Point(task.words, task.label, compose(task.words)) for task in tasks])
+
+
+def _work(sweep: SweepFolder, work: Work, rank: int, world: int, items: Sequence[Item]) -> None:
+    from vadbench.runner import open_store
+    from vadbench.sweep.passes import passes
+
     sound = [(task, item) for task, item in zip(work.tasks, items, strict=True) if not item.fault]
     for task, item in zip(work.tasks, items, strict=True):
         if item.fault:
             sweep.write_fault(task, item.fault)
     if sound:
         pending = [item for _, item in sound if _wanted(item, work)]
-        extract(passes(pending), open_store(points[0].config), rank, world)
+        extract(passes(pending), open_store(sound[0][1].point.config), rank, world)
     for task, item in _own_first(sound, rank, world):
         if _wanted(item, work):
             _run_point(sweep, task, item, work)
@@ -145,8 +151,9 @@ def _run_point(sweep: SweepFolder, task: Task, item: Item, work: Work) -> None:
     try:
         run(config, list(task.words), dataset=item.dataset)
     except Exception as error:
-        log.error("failed: %s: %s", task.label, error, exc_info=True)
-        if state_of(item.folder) != "failed":
+        recorded = state_of(item.folder) == "failed"  # then the traceback is in the log of the run
+        log.error("failed: %s: %s", task.label, error, exc_info=not recorded)
+        if not recorded:
             sweep.write_fault(task, f"{type(error).__name__}: {error}")
     else:
         log.info("done: %s", task.label)
