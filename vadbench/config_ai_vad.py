@@ -139,6 +139,7 @@ class AttributeDensityConfig:
 
     name: Literal["attributes"]
     n_components_velocity: Count
+    covariance_floor_velocity: Annotated[float, Field(ge=0)]
     n_neighbors_pose: Count
     n_neighbors_deep: Count
     calibration_velocity: Calibration

@@ -20,12 +20,17 @@ class GMMEstimator(BaseDensityEstimator):
     ----------
     n_components: number of Gaussians (2 as anomalib's default and in the official code on Ped2; 5 elsewhere).
     calibration: "max", "p99.9" or "last_group", see :func:`vadbench.density.calibration.calibrate`.
+    covariance_floor: added to the variances (scikit-learn's ``reg_covar``). Direction bins that are empty in most
+        training regions have no variance of their own: there this number alone says how surprising a little motion is.
     seed: of the k-means that the mixture starts from.
     """
 
-    def __init__(self, n_components: int = 2, *, calibration: str = "max", seed: int = 0) -> None:
+    def __init__(
+        self, n_components: int = 2, *, calibration: str = "max", covariance_floor: float = 1e-6, seed: int = 0
+    ) -> None:
         self.n_components = n_components
         self.rule = calibration
+        self.covariance_floor = covariance_floor
         self.seed = seed
         self.mixture: Any = None
 
@@ -35,7 +40,8 @@ class GMMEstimator(BaseDensityEstimator):
 
         require_samples(features, groups, max(2, self.n_components), f"A mixture of {self.n_components} Gaussians")
         samples = np.asarray(features, dtype=np.float64)
-        self.mixture = GaussianMixture(self.n_components, random_state=self.seed).fit(samples)
+        mixture = GaussianMixture(self.n_components, reg_covar=self.covariance_floor, random_state=self.seed)
+        self.mixture = mixture.fit(samples)
         self.calibration = calibrate(self.raw(samples), self.rule, groups)
 
     def raw(self, features: np.ndarray) -> np.ndarray:

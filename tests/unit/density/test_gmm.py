@@ -33,6 +33,17 @@ def test_one_gaussian_is_the_closed_form() -> None:
     np.testing.assert_allclose(ours.raw(x), expected, rtol=1e-9)
 
 
+def test_a_dimension_without_variance_is_as_surprising_as_the_floor_says() -> None:
+    x = np.stack([np.random.default_rng(0).normal(0, 1, 200), np.zeros(200)], axis=1)
+    surprise = {}
+    for floor in (1e-6, 1e-2):
+        estimator = GMMEstimator(1, covariance_floor=floor)
+        estimator.fit(x, np.zeros(200, int))
+        surprise[floor] = np.diff(estimator.raw(np.array([[0.0, 0.0], [0.0, 0.1]])))[0]
+    # Half the squared distance over the variance: 0.1² / 2 / floor.
+    assert surprise[1e-6] == pytest.approx(5000, rel=1e-6) and surprise[1e-2] == pytest.approx(0.5, rel=1e-6)
+
+
 def test_training_scores_span_the_unit_interval_and_outliers_leave_it() -> None:
     x = samples()
     ours = GMMEstimator(2)

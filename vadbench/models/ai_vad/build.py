@@ -126,7 +126,10 @@ def density_estimator(
     estimators: dict[str, BaseDensityEstimator] = {}
     if model.use_velocity_features:
         estimators["velocity"] = GMMEstimator(
-            config.n_components_velocity, calibration=config.calibration_velocity, seed=seed
+            config.n_components_velocity,
+            calibration=config.calibration_velocity,
+            covariance_floor=config.covariance_floor_velocity,
+            seed=seed,
         )
     if model.use_pose_features:
         estimators["pose"] = _neighbours(
