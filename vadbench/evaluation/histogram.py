@@ -139,7 +139,8 @@ def _linear(bins: int, low: float, high: float) -> Binning:
 
     def binning(scores: np.ndarray) -> np.ndarray:
         # Every operation rounds monotonically, so the order survives whatever the rounding does to the edges.
-        return np.clip((scores.astype(np.float64) - low) * scale, 0, bins - 1).astype(np.int64)
+        with np.errstate(over="ignore"):
+            return np.clip((scores.astype(np.float64) - low) * scale, 0, bins - 1).astype(np.int64)
 
     return binning
 

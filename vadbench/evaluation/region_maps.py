@@ -43,9 +43,9 @@ def rbdc_tbdc_from_maps(
     Parameters
     ----------
     maps_by_video: video id to finite ``(T, H, W)``, every test video. tracks: as :func:`rbdc_tbdc`, in map pixels.
-    thresholds: how many, spread over the values of the maps as ``spacing`` says (``linear`` from the largest to the
-        smallest value, as published; ``quantile``: half of them quantiles of the frame maxima, where few components
-        exist yet, the rest linear below), or the values themselves.
+    thresholds: how many, spread over the values of the maps above the smallest one as ``spacing`` says (``linear``
+        from the largest value down, as published; ``quantile``: half of them quantiles of the frame maxima, where few
+        components exist yet, the rest linear below), or the values themselves. A constant map detects nothing.
     shape: IoU of a component's own pixels with the box, or of its bounding ``box`` with the box.
     connectivity: 4 or 8. The other arguments as :func:`rbdc_tbdc`.
     """
@@ -106,10 +106,13 @@ def _levels(
     if not peaks:
         return np.zeros(0)
     if spacing == "linear":
-        return np.unique(np.linspace(low, max(peaks), thresholds))[::-1]
-    half = thresholds // 2
-    upper = np.quantile(peaks, np.linspace(1, 0, half))
-    return np.unique(np.concatenate([upper, np.linspace(min(peaks), low, thresholds - half)]))[::-1]
+        levels = np.linspace(low, max(peaks), thresholds + 1)
+    else:
+        half = thresholds // 2
+        upper = np.quantile(peaks, np.linspace(1, 0, half))
+        levels = np.concatenate([upper, np.linspace(min(peaks), low, thresholds - half + 1)])
+    # At the smallest value every frame is one region whatever the map shows, and a perfect map would end there.
+    return np.unique(levels[levels > low])[::-1]
 
 
 class _Sweep:
