@@ -17,17 +17,20 @@ import os
 import shutil
 import socket
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from filelock import FileLock
 
 from vadbench.config import SyntheticConfig
-from vadbench.data.masks import StackMasks
+from vadbench.data.masks import StackMasks, load_npy
 from vadbench.data.source import ArrayFrames, policy_of
 from vadbench.data.video import Dataset, Video
-from vadbench.errors import StoreError
+from vadbench.errors import DataError, StoreError
+
+if TYPE_CHECKING:
+    from vadbench.data.synthetic_scene import Camera
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +41,11 @@ VERSION = 1
 def load(config: SyntheticConfig) -> Dataset:
     """The data set of these settings, rendered first if it is not in the cache (``dataset.root``) yet."""
     folder = generate(config)
-    train = tuple(_video(folder, name, config, False) for name in _names("train", config.n_train))
-    test = tuple(_video(folder, name, config, True) for name in _names("test", config.n_test))
+    try:
+        train = tuple(_video(folder, name, config, False) for name in _names("train", config.n_train))
+        test = tuple(_video(folder, name, config, True) for name in _names("test", config.n_test))
+    except (DataError, OSError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise DataError(f"{folder} is damaged ({error}). Remove it, and it is rendered again.") from None
     return Dataset(
         "synthetic",
         train,
@@ -88,28 +94,34 @@ def _settings(config: SyntheticConfig) -> dict[str, Any]:
 
 def _render_all(config: SyntheticConfig, settings: dict[str, Any], folder: Path) -> None:
     """Render into a folder of our own, then rename it: what has the final name is complete."""
+    from vadbench.data.synthetic_scene import Camera, background
+
     log.info("rendering the synthetic data set into %s (once)", folder)
-    mine = folder.with_name(f".{folder.name}.{socket.gethostname()}.{os.getpid()}")
-    shutil.rmtree(folder, ignore_errors=True)  # left by a copy that was cut short: it has no manifest
+    ours = f".{folder.name}.{socket.gethostname()}."
+    mine = folder.with_name(f"{ours}{os.getpid()}")
+    # Left by a copy that was cut short (it has no manifest) and by killed processes: the lock is ours, none is at work.
+    for left in [folder, *(path for path in folder.parent.iterdir() if path.name.startswith(ours))]:
+        shutil.rmtree(left, ignore_errors=True)
+    camera = Camera((config.size[0], config.size[1]))
+    scene = background(np.random.default_rng([config.seed, 0]), camera)
     try:
         for split, count in (("train", config.n_train), ("test", config.n_test)):
             for index, name in enumerate(_names(split, count)):
-                _render_video(config, split, index, mine / name)
+                _render_video(config, camera, scene, split, index, mine / name)
         (mine / "manifest.json").write_text(json.dumps(settings, indent=1))
         mine.rename(folder)
     finally:
         shutil.rmtree(mine, ignore_errors=True)
 
 
-def _render_video(config: SyntheticConfig, split: str, index: int, folder: Path) -> None:
+def _render_video(
+    config: SyntheticConfig, camera: Camera, scene: np.ndarray, split: str, index: int, folder: Path
+) -> None:
     """One video: frames.npy, and for a test video masks.npy and tracks.csv."""
     from vadbench.data.synthetic_render import render
-    from vadbench.data.synthetic_scene import Camera, background
     from vadbench.data.synthetic_script import plan, script
 
     folder.mkdir(parents=True)
-    camera = Camera((config.size[0], config.size[1]))
-    scene = background(np.random.default_rng([config.seed, 0]), camera)
     rng = np.random.default_rng([config.seed, 1 if split == "train" else 2, index])
     agents = script(rng, camera, config.n_frames, plan(index) if split == "test" else [])
     anomalous = [agent for agent in agents if agent.anomalous.any()]
@@ -141,8 +153,7 @@ def _names(split: str, count: int) -> list[str]:
 
 
 def _video(folder: Path, name: str, config: SyntheticConfig, test: bool) -> Video:
-    stored = np.load(folder / name / "frames.npy", mmap_mode="r", allow_pickle=False)
-    source = ArrayFrames(stored, name, policy_of(config))
+    source = ArrayFrames(load_npy(folder / name / "frames.npy"), name, policy_of(config))
     if not test:
         return Video(name, source)
     masks = StackMasks(folder / name / "masks.npy")

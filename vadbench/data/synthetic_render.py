@@ -38,15 +38,16 @@ def render(
     agents: list[Agent], scene: np.ndarray, camera: Camera, n_frames: int, noise: float, rng: np.random.Generator
 ) -> Iterator[Rendered]:
     """Yield every frame of the video; ``noise`` is the standard deviation of the sensor noise in grey levels."""
+    post = _as_body(_post())
     period, start = rng.uniform(70, 140), rng.uniform(0, 2 * np.pi)
     tint = np.array([1.0, 0.6, 0.2], np.float32) * np.float32(0.012)
     for t in range(n_frames):
-        bodies = [(pose.z, agent.track, _capsules(agent, pose, t)) for agent in agents if (pose := agent.poses[t])]
-        bodies.append((POST[1], 0, _post()))
-        picture = _shade(scene, camera, [capsules for _, _, capsules in bodies])
+        bodies = [(pose.z, agent.track, _body(agent, pose, t)) for agent in agents if (pose := agent.poses[t])]
+        bodies.append((POST[1], 0, post))
+        picture = _shade(scene, camera, [body for _, _, body in bodies])
         layers: dict[int, np.ndarray] = {}
-        for _, track, capsules in sorted(bodies, key=lambda body: (-body[0], body[1])):
-            _paint(picture, layers, track, camera, capsules)
+        for _, track, body in sorted(bodies, key=lambda body: (-body[0], body[1])):
+            _paint(picture, layers, track, camera, body)
         drift = np.sin(2 * np.pi * t / period + start)
         gain = 1 + np.float32(0.02 * drift) + tint * np.float32(np.sin(2 * np.pi * t / (2.7 * period)))
         sensed = picture * gain
@@ -56,13 +57,27 @@ def render(
         yield Rendered(frame, {track: layer >= 0.5 for track, layer in layers.items() if track})
 
 
-def _capsules(agent: Agent, pose: Pose, frame: int) -> list[Capsule]:
+@dataclass(frozen=True)
+class _Body:
+    """N capsules as arrays: ends ``(N, 2, 3)`` and radii ``(N,)`` in metres, and colours with full coverage."""
+
+    ends: np.ndarray
+    radii: np.ndarray
+    colours: list[tuple[int, ...]]
+
+
+def _as_body(capsules: list[Capsule]) -> _Body:
+    ends = np.array([[c.start, c.end] for c in capsules])
+    return _Body(ends, np.array([c.radius for c in capsules]), [(*map(round, c.colour), 255) for c in capsules])
+
+
+def _body(agent: Agent, pose: Pose, frame: int) -> _Body:
     look: Look = agent.look_at(frame)
     if agent.shape == "bag":
-        return bag(pose.x, pose.z, agent.accent)
+        return _as_body(bag(pose.x, pose.z, agent.accent))
     if agent.shape == "cyclist":
-        return cyclist(pose, look, agent.accent)
-    return person(pose, look)
+        return _as_body(cyclist(pose, look, agent.accent))
+    return _as_body(person(pose, look))
 
 
 def _post() -> list[Capsule]:
@@ -89,30 +104,25 @@ def _draw(canvas: np.ndarray, ends: np.ndarray, radii: np.ndarray, colours: list
     """Draw capsules with ``ends`` (N, 2, 2) and ``radii`` (N,) in pixels on a canvas that is FINE times as fine."""
     # OpenCV's coordinates are those of pixel centres, ours of pixel corners: hence the half.
     at = np.rint(((ends - np.array(corner)) * FINE - 0.5) * (1 << _SHIFT)).astype(int)
-    for (start, end), radius, colour in zip(at, radii * FINE, colours, strict=True):
-        thickness = max(1, round(2 * float(radius)))
-        cv2.line(canvas, start.tolist(), end.tolist(), colour, thickness, cv2.LINE_8, _SHIFT)
+    for (start, end), radius, colour in zip(at.tolist(), (radii * FINE).tolist(), colours, strict=True):
+        cv2.line(canvas, start, end, colour, max(1, round(2 * radius)), cv2.LINE_8, _SHIFT)
 
 
-def _ends(camera: Camera, capsules: list[Capsule]) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels ``(N, 2, 2)`` of both ends, and radii in pixels ``(N,)``."""
-    points = np.array([[c.start, c.end] for c in capsules])
-    ends = camera.project(points.reshape(-1, 3)).reshape(-1, 2, 2)
-    depth = points[:, :, 2].mean(axis=1)
-    return ends, np.array([c.radius for c in capsules]) * camera.focal / depth
+def _seen(camera: Camera, ends: np.ndarray, radii: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels ``(N, 2, 2)`` of both ends, and radii in pixels ``(N,)``, of capsules in metres."""
+    depth = ends[:, :, 2].mean(axis=1)
+    return camera.project(ends.reshape(-1, 3)).reshape(-1, 2, 2), radii * camera.focal / depth
 
 
-def _paint(
-    picture: np.ndarray, layers: dict[int, np.ndarray], track: int, camera: Camera, capsules: list[Capsule]
-) -> None:
+def _paint(picture: np.ndarray, layers: dict[int, np.ndarray], track: int, camera: Camera, body: _Body) -> None:
     """Put one body over ``picture`` and over the coverage ``layers`` of those behind it."""
-    ends, radii = _ends(camera, capsules)
+    ends, radii = _seen(camera, body.ends, body.radii)
     box = _box(ends.reshape(-1, 2), np.repeat(radii, 2), camera.size)
     if box is None:
         return
     x1, y1, x2, y2 = box
     fine = np.zeros(((y2 - y1) * FINE, (x2 - x1) * FINE, 4), np.uint8)
-    _draw(fine, ends, radii, [(*map(round, c.colour), 255) for c in capsules], (x1, y1))
+    _draw(fine, ends, radii, body.colours, (x1, y1))
     patch = cv2.resize(fine.astype(np.float32), (x2 - x1, y2 - y1), interpolation=cv2.INTER_AREA)
     alpha = patch[..., 3] / np.float32(255)
     window = (slice(y1, y2), slice(x1, x2))
@@ -124,17 +134,17 @@ def _paint(
     layers[track] = own
 
 
-def _shade(scene: np.ndarray, camera: Camera, bodies: list[list[Capsule]]) -> np.ndarray:
+def _shade(scene: np.ndarray, camera: Camera, bodies: list[_Body]) -> np.ndarray:
     """A copy of ``scene`` with the shadows that the bodies cast on the ground."""
     dark = np.zeros(camera.size, np.float32)
-    for capsules in bodies:
-        ends, radii = _ends(camera, [_fallen(c) for c in capsules])
+    for body in bodies:
+        ends, radii = _seen(camera, _fallen(body.ends), 0.75 * body.radii)
         box = _box(ends.reshape(-1, 2), np.repeat(radii, 2), camera.size)
         if box is None:
             continue
         x1, y1, x2, y2 = box
         fine = np.zeros(((y2 - y1) * FINE, (x2 - x1) * FINE), np.uint8)
-        _draw(fine, ends, radii, [255] * len(capsules), (x1, y1))
+        _draw(fine, ends, radii, [255] * len(radii), (x1, y1))
         patch = cv2.resize(fine.astype(np.float32), (x2 - x1, y2 - y1), interpolation=cv2.INTER_AREA)
         window = (slice(y1, y2), slice(x1, x2))
         dark[window] = np.maximum(dark[window], patch / np.float32(255))
@@ -142,10 +152,7 @@ def _shade(scene: np.ndarray, camera: Camera, bodies: list[list[Capsule]]) -> np
     return scene * (1 - np.float32(SHADOW) * soft)[..., None]
 
 
-def _fallen(capsule: Capsule) -> Capsule:
-    """The shadow of a capsule, as a flatter capsule on the ground."""
-
-    def land(point: np.ndarray) -> np.ndarray:
-        return np.array([point[0] + SUN[0] * point[1], 0.0, point[2] + SUN[1] * point[1]])
-
-    return Capsule(land(capsule.start), land(capsule.end), 0.75 * capsule.radius, capsule.colour)
+def _fallen(ends: np.ndarray) -> np.ndarray:
+    """Where the shadows of points ``(..., 3)`` fall on the ground."""
+    x, y, z = np.moveaxis(ends, -1, 0)
+    return np.stack([x + SUN[0] * y, np.zeros_like(y), z + SUN[1] * y], axis=-1)
