@@ -1,0 +1,137 @@
+"""What surrounds a detector: the contract it must keep, memory that does not grow, switches that take objects."""
+
+from __future__ import annotations
+
+import tracemalloc
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.stand_ins import RandomFilters, video
+from vadbench.assess import assess
+from vadbench.data.video import Dataset
+from vadbench.errors import VadbenchError
+from vadbench.models.base import VideoScores
+from vadbench.models.baselines import Baseline
+from vadbench.models.clips import ClipPlan
+from vadbench.models.fuvas import Fuvas
+from vadbench.scoring import maps_on_disk, score_dataset
+from vadbench.store.features import FeatureStore, MemoryStore
+
+
+def labelled(n_test: int = 3, n_frames: int = 20) -> Dataset:
+    half = np.arange(n_frames) >= n_frames // 2
+    train = tuple(video(f"train{i}", n_frames) for i in range(3))
+    return Dataset("stand_in", train, tuple(video(f"test{i:03d}", n_frames, labels=half) for i in range(n_test)))
+
+
+def model(**more: Any) -> Fuvas:
+    return Fuvas(RandomFilters(), clip=ClipPlan(4, 1, 2), **more)
+
+
+def peak_of_scoring(data: Dataset, folder: Path) -> int:
+    detector, store = model(), FeatureStore(folder / "cache")
+    detector.fit({v.id: store.get(detector.extractor, v) for v in data.train})
+    tracemalloc.start()
+    score_dataset(detector, data, store, maps_on_disk(folder / "maps"))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+def test_memory_does_not_grow_with_the_number_of_test_videos(tmp_path: Path) -> None:
+    few, many = labelled(4, 80), labelled(24, 80)
+    held = 80 * 24 * 32 * 3  # bytes of the frames of one video
+    growth = peak_of_scoring(many, tmp_path / "many") - peak_of_scoring(few, tmp_path / "few")
+    assert growth < 20 * held / 10
+
+
+def test_maps_on_disk_are_the_same_maps(tmp_path: Path) -> None:
+    data = labelled()
+    plain = score_dataset(model(), data).scores[0]
+    stored = score_dataset(model(), data, keep=maps_on_disk(tmp_path)).scores[0]
+    assert plain.maps is not None and stored.maps is not None
+    for frame in (0, 7, 19):
+        np.testing.assert_array_equal(plain.maps[frame], stored.maps[frame])
+
+
+def test_a_detector_that_breaks_its_contract_is_found_out() -> None:
+    class Broken(Baseline):
+        damage: Any = staticmethod(lambda scores: scores)
+
+        def score(self, video: Any, features: Any) -> VideoScores:
+            result = super().score(video, features)
+            return replace(result, scores=self.damage(result.scores))
+
+    data = labelled()
+    broken = Broken("random")
+    broken.damage = lambda s: s[:-1]
+    with pytest.raises(VadbenchError, match=r"\(19,\) scores for the 20 frames of video 'test000'"):
+        score_dataset(broken, replace(data, train=()))
+    broken.damage = lambda s: np.where(np.arange(len(s)) == 5, np.nan, s)
+    with pytest.raises(VadbenchError, match="video 'test000', frame 5, is not finite"):
+        score_dataset(broken, replace(data, train=()))
+
+
+@pytest.mark.parametrize("name", ["random", "position", "frame_difference"])
+def test_baselines_keep_the_contract_and_repeat_themselves(name: str) -> None:
+    data = labelled()
+    first, again = (score_dataset(Baseline(name, seed=3), data).scores for _ in range(2))
+    for a, b in zip(first, again, strict=True):
+        np.testing.assert_array_equal(a.scores, b.scores)
+    if name == "random":
+        other = score_dataset(Baseline(name, seed=4), data).scores
+        assert not np.array_equal(first[0].scores, other[0].scores)
+
+
+def test_frame_difference_energy_by_hand() -> None:
+    from vadbench.data.source import ArrayFrames
+    from vadbench.data.video import Video
+
+    frames = np.zeros((4, 2, 2, 3), np.uint8)
+    frames[2:] = 10
+    frames[3, 0, 0] = 30
+    found = score_dataset(Baseline("frame_difference"), Dataset("d", (), (Video("v", ArrayFrames(frames)),)))
+    assert found.scores[0].scores.tolist() == [0.0, 0.0, 100.0, 100.0]
+    assert found.scores[0].filled.tolist() == [True, False, False, False]
+
+
+def assessed(detector: Fuvas, data: Dataset) -> Any:
+    store = MemoryStore()
+    return assess(detector, data, score_dataset(detector, data, store), store, "raw", 0, resamples=20)
+
+
+def test_an_evaluator_that_is_off_computes_nothing() -> None:
+    assert assessed(model(evaluator=False), labelled()) is None
+
+
+def test_without_labels_there_are_no_metrics() -> None:
+    data = labelled()
+    assert assessed(model(), replace(data, test=tuple(replace(v, labels=None) for v in data.test))) is None
+
+
+def test_objects_of_your_own() -> None:
+    seen: dict[str, Any] = {}
+
+    def evaluator(scores: dict[str, Any], labels: dict[str, Any]) -> dict[str, Any]:
+        seen.update(scores=scores, labels=labels)
+        return {"mean": {"value": float(np.mean(scores["test000"])), "n_videos": 3, "protocol": "mine"}}
+
+    def halve(scores: dict[str, Any]) -> dict[str, Any]:
+        return {video: s / 2 for video, s in scores.items()}
+
+    plain = assessed(model(evaluator=evaluator), labelled())
+    halved = assessed(model(evaluator=evaluator, post_processor=halve), labelled())
+    assert halved["mean"]["value"] == pytest.approx(plain["mean"]["value"] / 2)
+    assert set(seen["labels"]) == {"test000", "test001", "test002"}
+
+
+def test_a_post_processor_that_is_off_leaves_raw_scores() -> None:
+    data, store = labelled(), MemoryStore()
+    for switch, protocol in ((True, "gaussian"), (False, "raw")):
+        detector = model(post_processor=switch)
+        result = assess(detector, data, score_dataset(detector, data, store), store, "gaussian", 0, resamples=20)
+        assert result.metrics["frame_auroc_micro"]["protocol"] == protocol
