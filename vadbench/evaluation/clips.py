@@ -176,6 +176,7 @@ def _clips(scores: Values, labels: Values, lengths: Sequence[int] | None, offset
     if labels.by_video is not None:
         return _Clips({clip: y.size for clip, y in labels.by_video.items()})
     total = labels.flat.size if labels.flat is not None else None
+    lengths = lengths or labels.lengths or scores.lengths
     if lengths is not None:
         return _from_lengths(list(lengths), total, offset, scores, notes)
     if scores.by_video is not None:

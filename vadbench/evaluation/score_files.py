@@ -28,7 +28,7 @@ class Values:
     ----------
     by_video: video id to ``(T,)``, with ``frames`` (rising numbers from 0) and ``filled`` (scores that a policy filled
         in), both by video id, if the file says them.
-    flat: ``(N,)``, all videos end to end.
+    flat: ``(N,)``, all videos end to end, with the ``lengths`` of the clips if the file says them.
     ranges: the anomalous frames of each clip in order, from 1, both ends included (UCSD's .m and .mat lists).
     """
 
@@ -37,6 +37,7 @@ class Values:
     frames: dict[str, np.ndarray] | None = None
     filled: dict[str, np.ndarray] | None = None
     flat: np.ndarray | None = None
+    lengths: list[int] | None = None
     ranges: list[Ranges] | None = None
 
 
@@ -44,8 +45,8 @@ def read_values(path: str | Path, column: Column, array: str | None = None) -> V
     """Scores or labels from ``path``.
 
     - .csv or .parquet with columns video, frame and ``column``: by video, in any row order;
-    - .npz: one array a video, or one flat array if it holds only one or ``array``
-      (or ``file.npz:array``) names it;
+    - .npz: one array a video; or a flat array ``scores`` (``labels``) with ``lengths``; or one flat array if it holds
+      only one or ``array`` (or ``file.npz:array``) names it;
     - a folder of .npy: one array a video, called like the file;
     - .npy or .txt: a flat array, of shape (N,), (1, N) or (N, 1);
     - .m and .mat (labels only): UCSD's lists of ranges, or a vector for each clip.
@@ -136,6 +137,9 @@ def _npz(path: Path, column: Column, array: str | None) -> Values:
     if not arrays:
         raise DataError(f"{path}: it holds no arrays.")
     vectors = {name: _vector(values, f"{path}: {name}") for name, values in arrays.items()}
+    named = [name for name in (column, f"{column}s") if name in vectors]
+    if named and "lengths" in vectors:
+        return Values(f"{path}:{named[0]}", flat=vectors[named[0]], lengths=[int(n) for n in vectors["lengths"]])
     if len(vectors) == 1:
         name, values = next(iter(vectors.items()))
         return Values(f"{path}:{name}", flat=values)

@@ -1,0 +1,218 @@
+"""Intervals over videos: equal to writing every resample out, fast, and covering what they say."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from scipy.signal import lfilter
+
+from tests.unit.evaluation import inputs
+from vadbench.errors import ConfigError, DataError
+from vadbench.evaluation import (
+    average_precision,
+    bootstrap,
+    equal_error_rate,
+    frame_auroc,
+    macro,
+    micro,
+    paired_bootstrap,
+)
+from vadbench.evaluation.bootstrap import _resampler
+from vadbench.evaluation.intervals import interval, jackknife_error, video_counts
+
+METRICS = [frame_auroc, average_precision, equal_error_rate]
+
+
+def autocorrelated(random, n_videos, frames=150, shift=1.0):
+    """Videos whose frames hang together: AR(1) noise, a level and an anomaly strength of their own, one event each."""
+    scores, labels = {}, {}
+    for v in range(n_videos):
+        n = int(random.integers(frames // 2, frames * 3 // 2))
+        steps, level = random.normal(size=n), random.normal() * 0.5
+        steps[1:] *= math.sqrt(1 - 0.95**2)
+        noise = lfilter([1.0], [1.0, -0.95], steps)  # each frame 0.95 of the one before, and something new
+        length = int(n * random.beta(2, 2))
+        start = int(random.integers(0, n - length + 1))
+        y = np.zeros(n, bool)
+        y[start : start + length] = True
+        scores[f"{v:03d}"], labels[f"{v:03d}"] = noise + level + y * (shift + 0.5 * random.normal()), y
+    return scores, labels
+
+
+def written_out(metric, scores, labels, counts):
+    """The metric of one resample, its videos concatenated as often as they were drawn."""
+    drawn = [v for v, times in zip(scores, counts, strict=True) for _ in range(int(times))]
+    return metric(np.concatenate([scores[v] for v in drawn]), np.concatenate([labels[v] for v in drawn]))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@given(data=inputs.videos(max_videos=5))
+@settings(max_examples=30)
+def test_each_resample_equals_writing_it_out(metric, data):
+    scores, labels = data
+    counts = video_counts(len(scores), 12, seed=1)
+    fast = _resampler(metric, scores, labels, "micro", "skip")(counts)
+    slow = np.array([written_out(metric, scores, labels, row) for row in counts])
+    np.testing.assert_allclose(fast, slow, atol=1e-12)
+
+
+@pytest.mark.parametrize("rule", ["skip", "pad_all", "one"])
+def test_macro_resamples_average_the_drawn_videos(rule):
+    scores, labels = autocorrelated(np.random.default_rng(0), 6, 30)
+    labels["000"][:] = True
+    counts = video_counts(6, 10, seed=1)
+    fast = _resampler(frame_auroc, scores, labels, "macro", rule)(counts)
+    for value, row in zip(fast, counts, strict=True):
+        drawn = {f"{v}-{i}": v for v, times in zip(scores, row, strict=True) for i in range(int(times))}
+        slow = macro(
+            frame_auroc, {k: scores[v] for k, v in drawn.items()}, {k: labels[v] for k, v in drawn.items()}, rule
+        )
+        assert value == pytest.approx(slow, abs=1e-12)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_value_is_the_metric_itself_and_the_interval_is_seeded(metric):
+    scores, labels = autocorrelated(np.random.default_rng(0), 12)
+    found = bootstrap(metric, scores, labels, resamples=300)
+    assert found.value == micro(metric, scores, labels)
+    assert found.low < found.value < found.high
+    assert found == bootstrap(metric, dict(reversed(scores.items())), labels, resamples=300)
+    assert found != bootstrap(metric, scores, labels, resamples=300, seed=1)
+    assert (found.n_videos, found.resamples, found.undefined) == (12, 300, 0)
+
+
+def test_any_other_metric_works_too():
+    scores, labels = autocorrelated(np.random.default_rng(0), 8, 40)
+    found = bootstrap(lambda s, y: float(s[y].mean() - s[~y].mean()), scores, labels, resamples=100)
+    assert found.low < found.value < found.high
+    assert found.method == "bca"
+
+
+def test_a_wider_level_is_wider():
+    scores, labels = autocorrelated(np.random.default_rng(0), 12)
+    wide, narrow = (bootstrap(frame_auroc, scores, labels, level=level) for level in (0.99, 0.8))
+    assert wide.low < narrow.low < narrow.high < wide.high
+
+
+def test_one_video_and_one_class_have_no_interval():
+    one = bootstrap(frame_auroc, {"a": [0.1, 0.2, 0.3]}, {"a": [False, True, False]}, resamples=10)
+    assert (one.value, math.isnan(one.low), one.method) == (0.5, True, "none")
+    none = bootstrap(frame_auroc, {"a": [0.1], "b": [0.2]}, {"a": [True], "b": [True]}, resamples=10)
+    assert math.isnan(none.value) and math.isnan(none.low) and none.undefined == 10
+
+
+def test_resamples_of_one_class_are_counted_and_left_out():
+    scores = {"a": [0.1, 0.4], "b": [0.3, 0.2], "c": [0.9, 0.8]}
+    labels = {"a": [False, False], "b": [False, False], "c": [True, True]}
+    found = bootstrap(frame_auroc, scores, labels, resamples=500)
+    # Without c there are no positives, with c alone no negatives: (2/3)^3 + (1/3)^3 of the draws.
+    assert found.undefined == pytest.approx(500 * (8 + 1) / 27, abs=40)
+    assert (found.value, found.low, found.high) == (1.0, 1.0, 1.0)
+
+
+def test_a_perfect_score_has_no_width_to_show():
+    scores = {str(v): [0.0, 1.0] for v in range(10)}
+    found = bootstrap(frame_auroc, scores, {v: [False, True] for v in scores})
+    assert (found.low, found.value, found.high, found.method) == (1.0, 1.0, 1.0, "bca")
+
+
+def test_paired_differences_are_those_of_the_same_resamples():
+    random = np.random.default_rng(0)
+    first, labels = autocorrelated(random, 10)
+    second = {v: s + 0.3 * labels[v] for v, s in first.items()}
+    found = paired_bootstrap(frame_auroc, first, second, labels)
+    assert found.value == micro(frame_auroc, second, labels) - micro(frame_auroc, first, labels)
+    assert 0 < found.low < found.value < found.high
+    assert found.share_above_zero == 1.0
+    alone = [bootstrap(frame_auroc, s, labels) for s in (first, second)]
+    assert alone[0].high > alone[1].low  # apart the two could not be told from each other
+    same = paired_bootstrap(frame_auroc, first, first, labels)
+    assert (same.value, same.low, same.high, same.share_above_zero) == (0, 0, 0, 0)
+    with pytest.raises(DataError, match="second scores"):
+        paired_bootstrap(frame_auroc, first, {"x": [1.0]}, labels)
+
+
+def test_jackknife_of_a_mean_is_its_textbook_error():
+    values = np.random.default_rng(0).normal(size=9)
+    draw = lambda counts: counts @ values / counts.sum(axis=1)  # noqa: E731
+    error = jackknife_error(draw, np.ones((1, 9)))[0]
+    assert error == pytest.approx(values.std(ddof=1) / 3)
+
+
+def test_options_are_checked():
+    scores, labels = {"a": [0.1, 0.2]}, {"a": [True, False]}
+    with pytest.raises(ConfigError, match="resamples"):
+        bootstrap(frame_auroc, scores, labels, resamples=0)
+    with pytest.raises(ConfigError, match="average"):
+        bootstrap(frame_auroc, scores, labels, average="mean")
+    with pytest.raises(ConfigError, match="level"):
+        bootstrap(frame_auroc, scores, labels, level=95)
+    with pytest.raises(DataError, match="no videos"):
+        bootstrap(frame_auroc, {}, {})
+
+
+def over_frames(scores, labels, resamples, seed):
+    """The bootstrap that one must not use here: single frames with replacement, plain percentiles."""
+    s, y = np.concatenate(list(scores.values())), np.concatenate(list(labels.values()))
+    random = np.random.default_rng(seed)
+    drawn = [random.integers(0, s.size, s.size) for _ in range(resamples)]
+    values = [frame_auroc(s[i], y[i]) for i in drawn]
+    return np.quantile(values, [0.025, 0.975])
+
+
+def test_coverage_on_autocorrelated_videos():
+    """95% intervals hold what they say when whole videos vary; single frames as units would cover a third of it."""
+    random = np.random.default_rng(11)
+    truth = micro(frame_auroc, *autocorrelated(random, 3000))
+    runs, hits, frame_hits, frame_runs = 400, 0, 0, 60
+    for run in range(runs):
+        scores, labels = autocorrelated(random, 30)
+        found = bootstrap(frame_auroc, scores, labels, resamples=1000, seed=run)
+        hits += found.low <= truth <= found.high
+        if run < frame_runs:
+            low, high = over_frames(scores, labels, 60, run)
+            frame_hits += low <= truth <= high
+    assert 0.92 <= hits / runs <= 0.97
+    assert frame_hits / frame_runs < 0.7
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(("n_videos", "shift"), [(12, 1.0), (24, 2.0), (60, 1.0)])
+def test_coverage_for_other_numbers_of_videos(n_videos, shift):
+    random = np.random.default_rng(n_videos)
+    truth = micro(frame_auroc, *autocorrelated(random, 6000, shift=shift))
+    hits = 0
+    for run in range(1000):
+        scores, labels = autocorrelated(random, n_videos, shift=shift)
+        found = bootstrap(frame_auroc, scores, labels, resamples=1000, seed=run)
+        hits += found.low <= truth <= found.high
+    assert 0.92 <= hits / 1000 <= 0.97
+
+
+def test_two_thousand_resamples_of_a_large_set_take_seconds():
+    """107 videos with 40,791 frames, as ShanghaiTech has: all metrics of a run together."""
+    random = np.random.default_rng(0)
+    lengths = np.diff(np.concatenate([[0], np.sort(random.choice(np.arange(1, 40_791), 106, replace=False)), [40_791]]))
+    labels = {f"{i:03d}": random.random(n) < 0.42 for i, n in enumerate(lengths)}
+    scores = {v: random.normal(size=y.size) + y for v, y in labels.items()}
+    start = time.process_time()
+    for metric in METRICS:
+        bootstrap(metric, scores, labels)
+    bootstrap(frame_auroc, scores, labels, average="macro")
+    assert time.process_time() - start < 10  # CPU seconds; two cores have ten of them in five
+
+
+def test_interval_of_a_plain_mean_agrees_with_student():
+    """Where the answer is known: the mean of normal values has Student's interval."""
+    random, hits = np.random.default_rng(4), 0
+    for run in range(300):
+        values = random.normal(size=10)
+        draw = lambda counts, v=values: counts @ v / counts.sum(axis=1)  # noqa: E731
+        found = interval(draw, 10, values.mean(), 1000, run, share=False)
+        hits += found.low <= 0 <= found.high
+    assert 0.92 <= hits / 300 <= 0.98
