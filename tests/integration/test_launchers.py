@@ -38,6 +38,7 @@ def test_submitit_on_this_machine(tmp_path, base_words, reference):
     assert "6 complete, 0 to do" in again.stderr
 
 
+@pytest.mark.slow
 def test_two_ray_workers(tmp_path, base_words, reference):
     """Needs an interpreter with ray: this one, or the one that VADBENCH_RAY_PYTHON names."""
     python = os.environ.get("VADBENCH_RAY_PYTHON", sys.executable)

@@ -1,0 +1,57 @@
+"""What a sweep costs against a single run, from an empty cache: writes results/tables/sweep_cost.md.
+
+Costs are CPU seconds of all processes, imports and tracking included, so that a busy machine changes them little.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+LEVELS = "model.pca_level=0.8,0.85,0.9,0.92,0.94,0.96,0.98,0.99"
+
+
+def cost(words: list[str]) -> tuple[float, float]:
+    """(CPU seconds, wall seconds) of ``python -m vadbench WORDS`` with results in a new folder."""
+    with tempfile.TemporaryDirectory() as results:
+        before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+        subprocess.run([sys.executable, "-m", "vadbench", *words, f"results={results}"], check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    return cpu, time.perf_counter() - started
+
+
+def main() -> None:
+    """Measure one run and the sweeps named on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--base", nargs="+", required=True, help="words of the single run")
+    parser.add_argument("--sweep", nargs="+", action="append", default=[], help="words added for a sweep (repeatable)")
+    parser.add_argument("--out", type=Path, default=Path("results/tables/sweep_cost.md"))
+    given = parser.parse_args()
+    sweeps = given.sweep or [[LEVELS], ["model.layer=blocks.2,blocks.3,blocks.4", LEVELS]]
+    single = cost(given.base)
+    lines = [
+        f"Base: `{' '.join(given.base)}`",
+        "",
+        f"{platform.platform()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}",
+    ]
+    lines += ["", "| sweep | CPU s | ratio | wall s | ratio |", "|---|---|---|---|---|"]
+    lines.append(f"| one run | {single[0]:.0f} | 1 | {single[1]:.0f} | 1 |")
+    for words in sweeps:
+        cpu, wall = cost(["-m", *given.base, *words])
+        row = f"| {' '.join(words)} | {cpu:.0f} | {cpu / single[0]:.2f} | {wall:.0f} | {wall / single[1]:.2f} |"
+        print(row, flush=True)
+        lines.append(row)
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    given.out.write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
