@@ -6,9 +6,11 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 from vadbench.config import DatasetConfig
-from vadbench.data.reconcile import reconcile
+from vadbench.data.layout import show_tree
+from vadbench.data.reconcile import reconcile, unsound
 from vadbench.data.source import FirstFrames, Policy, Source, policy_of
 from vadbench.data.video import Dataset, Video
 from vadbench.errors import DataError, nearest
@@ -30,6 +32,7 @@ DATASETS = Registry(
 
 
 _COUNTED_AT_ONCE = 100  # video files whose packets are counted on every start
+_READ_ON_LOAD = 1 << 30  # bytes of images whose headers are looked at on every start under the policy skip
 
 
 def load_dataset(config: DatasetConfig) -> Dataset:
@@ -50,8 +53,26 @@ def load_dataset(config: DatasetConfig) -> Dataset:
         if len({video.id for video in videos}) < len(videos):
             raise DataError(f"dataset.root={config.root}: two {split} videos have one name; rename one of them.")
     chosen = config.train_videos is not None or config.test_videos is not None or config.max_frames is not None
+    if config.on_fault == "skip" and bytes_on_disk([*train, *test]) <= _READ_ON_LOAD:
+        warnings += [line for video in [*train, *test] for line in unsound(video)]
+    _mention_missing_labels(config, dataset.label_source, test, warnings)
     settled = replace(dataset, train=train, test=test, warnings=tuple(warnings))
     return replace(settled, comparable=not chosen and _is_official(settled))
+
+
+def _mention_missing_labels(
+    config: DatasetConfig, label_source: str, test: Sequence[Video], warnings: list[str]
+) -> None:
+    """A warning where some test videos have no labels; an error where a masks root was given and nothing was in it."""
+    bare = [video.id for video in test if video.labels is None]
+    if config.masks_root and label_source == "none" and all(video.masks is None for video in test):
+        raise DataError(
+            f"dataset.masks_root={config.masks_root}: neither labels nor masks of {config.name} are in it or in "
+            f"dataset.root. It holds:\n{show_tree(Path(config.masks_root).expanduser())}"
+        )
+    if bare and len(bare) < len(test):
+        shown = ", ".join(bare[:6]) + (", ..." if len(bare) > 6 else "")
+        warnings.append(f"no labels for {len(bare)} of {len(test)} test videos: {shown}")
 
 
 def _settle(
@@ -130,6 +151,18 @@ def counts(dataset: Dataset, deep: bool = False) -> dict[str, int]:
     if deep or sum(hasattr(video.source, "path") for video in dataset.train) <= _COUNTED_AT_ONCE:
         found["train_frames"] = sum(video.n_frames for video in dataset.train)
     return found
+
+
+def bytes_on_disk(videos: Sequence[Video]) -> int:
+    """Bytes of all frames' files; those of a folder of images by its first file."""
+    total = 0
+    for video in videos:
+        path, files = getattr(video.source, "path", None), getattr(video.source, "files", None)
+        if path is not None:
+            total += path.stat().st_size
+        elif files and files[0] is not None:
+            total += files[0].stat().st_size * len(files)
+    return total
 
 
 def faults(dataset: Dataset) -> tuple[str, ...]:

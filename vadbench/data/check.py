@@ -5,20 +5,21 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vadbench.config import DatasetConfig
-from vadbench.data.catalog import DATASETS, counts, dataset_digest, label_digest, load_dataset
+from vadbench.data.catalog import DATASETS, bytes_on_disk, counts, dataset_digest, label_digest, load_dataset
+from vadbench.data.frames import ImageFolder
 from vadbench.data.ground_truth import disagreement
-from vadbench.data.layout import label_roots
+from vadbench.data.layout import label_roots, near_folder
 from vadbench.data.masks import StackMasks, any_of
 from vadbench.data.source import Fault, Source
 from vadbench.data.video import Dataset, Video
-from vadbench.errors import VadbenchError
+from vadbench.errors import ConfigError, DataError, VadbenchError, nearest
 
 _NAMES = {
     "train_videos": "training videos",
@@ -65,7 +66,9 @@ def check(config: DatasetConfig, deep: bool = False, compare: Sequence[Path] = (
     ------
     DataError: the root is not the data set; the message shows what is there and what was expected.
     """
-    dataset = load_dataset(config)
+    # Under this policy what is wrong comes as warnings, all at once, and a fault doesn't hide the others.
+    dataset = load_dataset(replace(config, on_fault="skip"))
+    notes = {note for video in [*dataset.train, *dataset.test] for note in getattr(video.source, "notes", [])}
     report = CheckReport(
         name=dataset.name,
         root=config.root,
@@ -74,12 +77,13 @@ def check(config: DatasetConfig, deep: bool = False, compare: Sequence[Path] = (
         label_source=dataset.label_source,
         comparable=dataset.comparable,
         counts=_counts(dataset, deep),
-        remarks=list(dataset.warnings),
+        problems=[warning for warning in dataset.warnings if warning not in notes],
+        remarks=[warning for warning in dataset.warnings if warning in notes],
     )
     _missing(config, dataset, report)
     _single_class(dataset, report)
     _labels_and_masks(dataset, deep, report)
-    _headers(dataset, report)
+    _sizes(dataset, report)
     if deep:
         _decode(dataset, report)
         _certify(config, report)
@@ -167,18 +171,16 @@ def _disagreeing(video: Video) -> int:
     return int((any_of(video.masks) != video.labels).sum())
 
 
-def _headers(dataset: Dataset, report: CheckReport) -> None:
-    """Image files whose header is unsound or says another size; a quick look that a decoding one completes."""
-    if _bytes(dataset) > _READ_AT_ONCE:
+def _sizes(dataset: Dataset, report: CheckReport) -> None:
+    """Image files whose header says another size than the first one's."""
+    if bytes_on_disk([*dataset.train, *dataset.test]) > _READ_AT_ONCE:
         return
     for split, videos in (("train", dataset.train), ("test", dataset.test)):
         for video in videos:
-            headers = getattr(video.source, "headers", None)
-            for found in headers() if headers else ():
-                if isinstance(found, Fault):
-                    report.problems.append(f"{split} {video.id}: {found.message}")
-                elif found != video.size:
-                    report.problems.append(f"{split} {video.id}: a frame is {found[1]} x {found[0]}")
+            headers = video.source.headers() if isinstance(video.source, ImageFolder) else ()
+            others = sum(1 for found in headers if not isinstance(found, Fault) and found != video.size)
+            if others:
+                report.problems.append(f"{split} {video.id}: {others} frames are not {video.size[1]} x {video.size[0]}")
 
 
 def _decode(dataset: Dataset, report: CheckReport) -> None:
@@ -186,16 +188,18 @@ def _decode(dataset: Dataset, report: CheckReport) -> None:
     total = 0
     for split, videos in (("train", dataset.train), ("test", dataset.test)):
         for video in videos:
+            before, source = getattr(video.source, "decoded", 0), video.source
             try:
-                decoded = sum(1 for _ in video.frames())
+                frames = sum(1 for _ in video.frames())
             except VadbenchError as error:
                 report.problems.append(f"{split} {video.id}: {error}")
                 continue
-            total += decoded
-            if decoded != video.n_frames:
-                report.problems.append(f"{split} {video.id}: {decoded} frames decode, {video.n_frames} were counted")
-            faults = video.source.faults if isinstance(video.source, Source) else {}
-            report.problems += [f"{split} {video.id}: {message}" for message in faults.values()]
+            total += source.decoded - before if isinstance(source, Source) else frames
+            if frames != video.n_frames:
+                report.problems.append(f"{split} {video.id}: {frames} frames came, {video.n_frames} were counted")
+            found = source.faults.values() if isinstance(source, Source) else ()
+            known = "\n".join(report.problems)
+            report.problems += [f"{split} {video.id}: {message}" for message in found if message not in known]
     report.remarks.append(f"{total:,} frames decoded")
 
 
@@ -213,22 +217,10 @@ def _of_module(config: DatasetConfig, name: str) -> Callable[[Any], Any] | None:
 
 def _digests(dataset: Dataset, deep: bool, report: CheckReport) -> None:
     report.digests["labels"] = label_digest(dataset)
-    if deep or _bytes(dataset) <= _READ_AT_ONCE:
+    if deep or bytes_on_disk([*dataset.train, *dataset.test]) <= _READ_AT_ONCE:
         report.digests["frames"] = dataset_digest(dataset)
     else:
         report.remarks.append("the digest of the frames reads every file: use --deep")
-
-
-def _bytes(dataset: Dataset) -> int:
-    """Bytes on disk of all frames, estimated from each folder's first file."""
-    total = 0
-    for video in [*dataset.train, *dataset.test]:
-        path, files = getattr(video.source, "path", None), getattr(video.source, "files", None)
-        if path is not None:
-            total += path.stat().st_size
-        elif files and files[0] is not None:
-            total += files[0].stat().st_size * len(files)
-    return total
 
 
 def format_report(report: CheckReport) -> str:
@@ -252,13 +244,30 @@ def format_report(report: CheckReport) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
+USAGE = """\
+python -m vadbench check dataset=<name> [dataset.root=...] [--deep] [compare=labels.npy,other.mat]
+
+Says what is in a data set's folder: tree, counts against the official ones, labels against masks, what is missing or
+damaged, digests. --deep decodes every frame and compares original files byte for byte. compare= says how label files of
+other origin differ from the official ones. Exit status 1 if there are problems; missing videos are one."""
+
+
 def run(words: list[str]) -> int:
-    """``python -m vadbench check dataset=avenue [--deep] [compare=labels.npy,...]``: 0, or 1 if there are problems."""
+    """``python -m vadbench check``, see :data:`USAGE`; 0, or 1 if there are problems."""
     from vadbench.compose import compose
 
-    deep = "--deep" in words
+    if not words or "--help" in words or "-h" in words:
+        print(USAGE)
+        return 0
+    flags = [word for word in words if word.startswith("-")]
+    for flag in flags:
+        if flag != "--deep":
+            raise ConfigError(f"{flag}: no such option of check. {nearest(flag, ['--deep', '--help'])}")
     compare = [Path(p) for word in words if word.startswith("compare=") for p in word.partition("=")[2].split(",")]
-    rest = [word for word in words if word != "--deep" and not word.startswith("compare=")]
-    report = check(compose(rest).dataset, deep, compare)
+    for path in compare:
+        if not path.is_file():
+            raise DataError(f"compare={path}: no such file. {near_folder(str(path))}")
+    rest = [word for word in words if word not in flags and not word.startswith("compare=")]
+    report = check(compose(rest).dataset, bool(flags), compare)
     print(format_report(report))
     return 1 if report.problems else 0

@@ -80,7 +80,9 @@ def number_id(name: str) -> str:
 
 
 def label_roots(config: DatasetConfig) -> list[Path]:
-    """Where labels and masks may be: the masks' own root first."""
+    """Where labels and masks may be: the masks' own root first; DataError if that is no folder."""
+    if config.masks_root and not Path(config.masks_root).expanduser().is_dir():
+        raise DataError(f"dataset.masks_root={config.masks_root}: no such folder. {near_folder(config.masks_root)}")
     return [Path(root).expanduser() for root in (config.masks_root, config.root) if root]
 
 
@@ -90,13 +92,18 @@ def required_root(root: str | None, name: str, expected: str) -> Path:
         raise DataError(f"dataset.root is not set. Set it to the folder that holds {name}:\n{expected}")
     path = Path(root).expanduser()
     if not path.is_dir():
-        near = next((p for p in path.parents if p.is_dir()), Path())
         raise DataError(
-            f"dataset.root={root}: no such folder. The nearest one that exists:\n{show_tree(near)}\n"
+            f"dataset.root={root}: no such folder. {near_folder(root)}\n"
             f"Expected for {name}:\n{expected}\n"
             f"To fetch it see {card(name)}; to read it from elsewhere set dataset.root=/path/to/it."
         )
     return path
+
+
+def near_folder(path: str) -> str:
+    """The nearest folder above ``path`` that exists, as a tree."""
+    near = next((p for p in Path(path).expanduser().absolute().parents if p.is_dir()), Path())
+    return f"The nearest one that exists:\n{show_tree(near)}"
 
 
 def card(name: str) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from vadbench.data.digest_cache import remembered
 from vadbench.data.frames import ImageFolder
 from vadbench.data.image import decode_pixels
-from vadbench.data.source import Policy, sha256
+from vadbench.data.source import Fault, Policy, sha256
 from vadbench.data.video import MaskSource
 from vadbench.errors import DataError
 
@@ -22,14 +22,19 @@ class ImageMasks:
     def __init__(self, folder: str | Path, policy: Policy | None = None) -> None:
         self.folder = Path(folder)
         self._policy = policy or Policy()
-        self._files = ImageFolder(self.folder, self._policy).files
+        self._source = ImageFolder(self.folder, self._policy)
+        self._files = self._source.files
 
     def __len__(self) -> int:
         return len(self._files)
 
     def digest(self) -> str:
         """Hex SHA-256 of the files' bytes, in order."""
-        return ImageFolder(self.folder, self._policy).digest()
+        return self._source.digest()
+
+    def unsound(self) -> list[str]:
+        """Masks that can't be read, as far as their headers show it."""
+        return [f"mask {found.message}" for found in self._source.headers() if isinstance(found, Fault)]
 
     def __getitem__(self, frame: int) -> np.ndarray:
         path = self._files[frame]

@@ -27,7 +27,6 @@ def reconcile(video: Video, policy: Policy, warnings: list[str]) -> Video | None
             size = video.size
             if policy.on_fault == "skip":
                 next(iter(video.frames()))  # raises where no frame at all can be read
-                warnings += _unsound(video)
         except TooLarge:
             raise
         except DataError as error:
@@ -36,11 +35,11 @@ def reconcile(video: Video, policy: Policy, warnings: list[str]) -> Video | None
         video = _fit_labels(video, policy, warnings)
         video = _fit_masks(video, size, policy, warnings)
     if isinstance(video.source, Source):
-        warnings += [note for note in video.source.notes if note not in warnings]
+        warnings += [line for line in [*video.source.damage, *video.source.notes] if line not in warnings]
     return video
 
 
-def _unsound(video: Video) -> list[str]:
+def unsound(video: Video) -> list[str]:
     """Frames whose header shows already that they can't be read; others are found when they are decoded."""
     headers = getattr(video.source, "headers", None)
     found = [header.message for header in headers() if isinstance(header, Fault)] if headers else []
@@ -68,6 +67,10 @@ def _fit_masks(video: Video, size: tuple[int, int], policy: Policy, warnings: li
     masks, frames = video.masks, video.n_frames
     if masks is None:
         return video
+    damaged: list[str] = getattr(masks, "unsound", list)()
+    if damaged:
+        _report(f"{damaged[0]}; masks of video {video.id} are not used", damaged[0], policy, warnings)
+        return replace(video, masks=None)
     found_size = mask_size(masks)
     if found_size != size:
         shape = f"{found_size[1]} x {found_size[0]}" if found_size else "none"

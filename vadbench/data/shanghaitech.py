@@ -137,9 +137,8 @@ def _arrays(folders: list[Path], name: str) -> dict[str, Path]:
 
 def _warnings(config: ShanghaiTechConfig, train: list[Path], test: list[Video]) -> list[str]:
     warnings = []
-    if any(video.labels is None for video in test):
-        ids = [video.id for video in test if video.labels is None]
-        warnings.append(f"{len(ids)} test clips without labels ({', '.join(ids[:3])}{' ...' if len(ids) > 3 else ''})")
+    if test and all(video.labels is None for video in test):
+        warnings.append("neither test_frame_mask nor test_pixel_mask found: scores only")
     trained = {scene_of(path) for path in train}
     tested = {int(video.scene or 0) for video in test}
     wanted = set(config.scenes or ())

@@ -64,6 +64,7 @@ class Source(ABC):
     decoded: number of frames decoded so far, over all passes; tests read it.
     faults: frame number to message, filled while frames are read under the policy ``skip``.
     notes: what was found when the source was opened and a record should say (stray files left out).
+    damage: what is wrong with the file as a whole, under the policy ``skip`` (it is cut short).
     """
 
     def __init__(self, name: str, policy: Policy) -> None:
@@ -72,6 +73,7 @@ class Source(ABC):
         self.decoded = 0
         self.faults: dict[int, str] = {}
         self.notes: list[str] = []
+        self.damage: list[str] = []
         self._digest: str | None = None
 
     @property
@@ -188,6 +190,7 @@ class FirstFrames(Source):
         self._source = source
         self._count = count
         self.notes = source.notes
+        self.damage = source.damage
         self.faults = source.faults
 
     @property

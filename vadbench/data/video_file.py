@@ -208,8 +208,8 @@ class VideoFile(Source):
         message = f"{self.path}: cut short: it holds {scan.packets} frames, and {scan.short}"
         if self.policy.on_fault == "error":
             raise DataError(f"{message}. Fetch it again, or set dataset.on_fault=skip to take the frames it holds.")
-        if message not in self.notes:
-            self.notes.append(message)
+        if message not in self.damage:
+            self.damage.append(message)
 
 
 def check_frames(path: Path, count: int, bound: int) -> None:

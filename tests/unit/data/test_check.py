@@ -14,11 +14,21 @@ from vadbench.data.catalog import dataset_digest, label_digest, load_dataset
 from vadbench.data.check import check, format_report, run
 from vadbench.data.official_files import certify, clip_lengths
 from vadbench.data.official_files import official_files as table_of
-from vadbench.errors import DataError
+from vadbench.errors import ConfigError, DataError
 
 from .clips import box_masks, write_images
 from .configs import config
-from .trees import SIZE, copied_ped, official_avenue, official_ped, shanghaitech, write_list, write_ranges_mat
+from .trees import (
+    SIZE,
+    avenue_masks,
+    copied_ped,
+    official_avenue,
+    official_ped,
+    shanghaitech,
+    write_label_mat,
+    write_list,
+    write_ranges_mat,
+)
 
 
 def test_the_report_of_a_partial_set(tmp_path: Path) -> None:
@@ -82,8 +92,9 @@ def test_single_class_videos_are_named(tmp_path: Path) -> None:
 def test_damage_that_a_header_shows_is_found_at_once(tmp_path: Path, deep: bool) -> None:
     base = official_ped(tmp_path)
     (base / "Train" / "Train002" / "004.tif").write_bytes(b"")
-    problems = check(config("ucsd_ped2", base), deep).problems
-    assert sum("Train002/004.tif: frame 3: the file is empty" in problem for problem in problems) >= 1
+    report = check(config("ucsd_ped2", base), deep)
+    assert sum("Train002/004.tif: frame 3: the file is empty" in problem for problem in report.problems) == 1
+    assert ("59 frames decoded" in report.remarks) == deep
 
 
 def test_damage_in_the_pixels_is_found_by_a_deep_check_which_goes_on(tmp_path: Path) -> None:
@@ -95,10 +106,25 @@ def test_damage_in_the_pixels_is_found_by_a_deep_check_which_goes_on(tmp_path: P
     assert not any("02.avi" in problem for problem in check(config("avenue", tmp_path)).problems)
     deep = check(config("avenue", tmp_path), deep=True)
     assert sum("test 02: " in problem and "02.avi: frame" in problem for problem in deep.problems) == 1
-    assert "40 frames decoded" in deep.remarks
-    skipped = check(config("avenue", tmp_path, on_fault="skip"), deep=True)
-    assert any("02.avi: frame" in problem for problem in skipped.problems)
-    assert "50 frames decoded" in skipped.remarks
+    assert "49 frames decoded" in deep.remarks
+
+
+def test_several_kinds_of_damage_are_told_at_once(tmp_path: Path) -> None:
+    official_avenue(tmp_path)
+    videos = tmp_path / "Avenue Dataset" / "testing_videos"
+    data = (videos / "01.avi").read_bytes()
+    (videos / "01.avi").write_bytes(data[: len(data) // 2])
+    (videos / "02.avi").write_bytes(b"")
+    write_label_mat(tmp_path / "ground_truth_demo" / "testing_label_mask" / "3_label.mat", avenue_masks(3, 8))
+    problems = "\n".join(check(config("avenue", tmp_path)).problems)
+    assert "01.avi: cut short" in problems and "02.avi" in problems and "video 02 is left out" in problems
+    assert "03.avi: 8 labels for 10 frames" in problems
+
+
+def test_a_frame_of_another_size_is_found_at_once(tmp_path: Path) -> None:
+    base = official_ped(tmp_path)
+    write_images(base / "Train" / "Train001", np.zeros((1, 20, 20), np.uint8), ".tif", first=7)
+    assert "train 01: 1 frames are not 40 x 30" in check(config("ucsd_ped2", base)).problems
 
 
 def test_a_deep_check_counts_what_it_decodes(tmp_path: Path) -> None:
@@ -184,3 +210,8 @@ def test_the_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["dataset=ucsd_ped2", f"dataset.root={base}", "--deep"]) == 1
     out = capsys.readouterr().out
     assert out.startswith("ucsd_ped2: ") and "60 frames decoded" in out
+    assert run(["--help"]) == 0 and "compare=" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="Did you mean: --deep"):
+        run(["dataset=ucsd_ped2", "--depe"])
+    with pytest.raises(DataError, match=r"compare=.*labls\.npy: no such file"):
+        run(["dataset=ucsd_ped2", f"compare={tmp_path}/labls.npy"])

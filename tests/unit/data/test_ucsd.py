@@ -113,6 +113,34 @@ def test_without_any_list_there_are_scores_only_and_that_is_said(tmp_path: Path)
     assert loaded.warnings == ("neither UCSDped2.m nor ped2.mat found: scores only",)
 
 
+def test_clips_without_a_line_in_the_list_are_named(tmp_path: Path) -> None:
+    base = copied_ped(tmp_path)
+    write_ranges_mat(base / "ped2.mat", [[(1, 3)], [(2, 4)]])
+    assert load_dataset(config("ucsd_ped2", base)).warnings == ("no labels for 1 of 3 test videos: 03",)
+
+
+def test_a_masks_root_that_is_wrong(tmp_path: Path) -> None:
+    base = copied_ped(tmp_path)
+    with pytest.raises(DataError, match=r"dataset\.masks_root=.*mask: no such folder\. The nearest one that exists"):
+        load_dataset(config("ucsd_ped2", base, masks_root=str(tmp_path / "mask")))
+    (base / "ped2.mat").unlink()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"neither labels nor masks of ucsd_ped2 are in it"):
+        load_dataset(config("ucsd_ped2", base, masks_root=str(tmp_path / "empty")))
+
+
+@pytest.mark.parametrize("fault", ["damaged", "missing"])
+def test_a_mask_that_cant_be_read_by_either_policy(tmp_path: Path, fault: str) -> None:
+    base = official_ped(tmp_path)
+    path = base / "Test" / "Test002_gt" / "006.bmp"
+    path.write_bytes(b"BM") if fault == "damaged" else path.unlink()
+    with pytest.raises(DataError, match=r"mask .*Test002_gt.*: frame 5"):
+        load_dataset(config("ucsd_ped2", base))
+    loaded = load_dataset(config("ucsd_ped2", base, on_fault="skip"))
+    assert [v.masks is not None for v in loaded.test] == [True, False, True]
+    assert any("masks of video 02 are not used" in warning for warning in loaded.warnings)
+
+
 def test_the_other_set_is_named(tmp_path: Path) -> None:
     copied = copied_ped(tmp_path / "a", "1")
     with pytest.raises(DataError, match=r"this is UCSD Ped1\. Use dataset=ucsd_ped1"):

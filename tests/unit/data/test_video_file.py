@@ -178,7 +178,7 @@ def test_a_truncated_file_is_an_error_or_its_sound_part(tmp_path: Path, name: st
     source = VideoFile(path, SKIP)
     got = read(source)
     assert 0 < len(got) == source.n_frames < 40
-    assert "cut short" in source.notes[0]
+    assert "cut short" in source.damage[0]
     sound = len(got) - len(source.faults)
     assert np.array_equal(got[:sound], whole[:sound])
 
