@@ -35,8 +35,9 @@ def traced_graph(config: BackboneConfig, facts: Facts) -> NetworkGraph:
 
     with torch.device("meta"):
         network = bare_network(config, facts)
-    traced = trace(network)
-    measure(traced, network, (config.clip_length, *input_size(config)), facts.tokens)
+    clip = (config.clip_length, *input_size(config))
+    traced = trace(network, clip)
+    measure(traced, network, clip, facts.tokens)
     return traced
 
 

@@ -6,7 +6,6 @@ Nodes are named as torchvision's feature extraction names them: the path of the 
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,14 +13,8 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from vadbench.backbones.in_place import MetaRun, without_in_place
 from vadbench.backbones.layout import Layout, Shape, axes_layout, token_layout
-
-_IN_PLACE = {
-    operator.iadd: operator.add,
-    operator.isub: operator.sub,
-    operator.imul: operator.mul,
-    operator.itruediv: operator.truediv,
-}
 
 
 @dataclass
@@ -60,14 +53,17 @@ class NetworkGraph:
         return list(dict.fromkeys((t, h, w) for _, _, t, h, w in shapes))
 
 
-def trace(network: nn.Module) -> NetworkGraph:
-    """The graph of ``network`` in inference mode; the network may be on the meta device."""
+def trace(network: nn.Module, clip: tuple[int, int, int]) -> NetworkGraph:
+    """The graph of ``network`` in inference mode; the network must be on the meta device, where nothing is computed.
+
+    ``clip`` is (T, H, W) of a clip that it will be used for.
+    """
     from torchvision.models.feature_extraction import NodePathTracer
 
     tracer = NodePathTracer()
     graph = tracer.trace(network.eval())
     paths: dict[fx.Node, str] = dict(tracer.node_to_qualname)
-    _without_in_place(graph, network)
+    without_in_place(graph, network, torch.empty(2, 3, *clip, device="meta"))
     last: dict[str, int] = {}
     ordered = [node for node in graph.nodes if node in paths and node.op not in ("placeholder", "output")]
     for number, node in enumerate(ordered):
@@ -127,43 +123,7 @@ def _ancestors(nodes: Sequence[fx.Node]) -> set[fx.Node]:
     return found
 
 
-def _without_in_place(graph: fx.Graph, network: nn.Module) -> None:
-    """Make every operation return its result and leave its input alone.
-
-    Otherwise a wanted output could be overwritten by what is computed after it, and an operation whose returned value
-    nobody uses would be lost in the cut. What came to use the changed input uses the result in its place.
-    """
-    order = {node: number for number, node in enumerate(graph.nodes)}
-    for node in list(graph.nodes):
-        if not _changes_input(node, network):
-            continue
-        changed = node.args[0]
-        for user in list(changed.users):
-            if user is not node and order[user] > order[node]:
-                user.replace_input_with(changed, node)
-
-
-def _changes_input(node: fx.Node, network: nn.Module) -> bool:
-    """True if ``node`` works in place; call nodes are rewritten to their other form on the way."""
-    if not node.args or not isinstance(node.args[0], fx.Node):
-        return False
-    if node.op == "call_module":
-        return bool(getattr(network.get_submodule(str(node.target)), "inplace", False))
-    if node.op == "call_function" and node.target in _IN_PLACE:
-        node.target = _IN_PLACE[node.target]
-        return True
-    if node.op == "call_function" and node.kwargs.get("inplace"):
-        node.kwargs = {**node.kwargs, "inplace": False}
-        return True
-    if node.op == "call_method":
-        name = str(node.target)
-        if name.endswith("_") and not name.endswith("__"):
-            node.target = name[:-1]
-            return True
-    return False
-
-
-class _Shapes(fx.Interpreter):
+class _Shapes(MetaRun):
     """Runs a graph and keeps the shape of every tensor."""
 
     def __init__(self, module: fx.GraphModule) -> None:
@@ -176,12 +136,3 @@ class _Shapes(fx.Interpreter):
         if isinstance(value, torch.Tensor):
             self.shapes[n] = tuple(value.shape)
         return value
-
-    def fetch_args_kwargs_from_env(self, n: fx.Node) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Arguments with lists that may be changed, as generated code would pass them."""
-        args, kwargs = super().fetch_args_kwargs_from_env(n)
-        return tuple(_plain(a) for a in args), {k: _plain(v) for k, v in kwargs.items()}
-
-
-def _plain(value: Any) -> Any:
-    return [_plain(v) for v in value] if isinstance(value, list) else value

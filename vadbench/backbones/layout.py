@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, ...]
 Probes = Mapping[str, Shape]
-"""Shape of one node's output under the inputs "base", and "N", "T", "H", "W" with that size of the input enlarged."""
+"""Shape of one node's output under the input "base", under "N" with one clip more, and under "T", "H", "W" with that
+size of the input enlarged."""
 
 _GRID = ("T", "H", "W")
 
@@ -73,7 +74,12 @@ def axes_layout(probes: Probes) -> Layout | None:
         {name for name, shape in probes.items() if name != "base" and shape[axis] != base[axis]}
         for axis in range(len(base))
     ]
-    if len(base) < 2 or roles[0] != {"N"} or any(len(role) > 1 or "N" in role for role in roles[1:]):
+    if (
+        len(base) < 2
+        or not _counts_clips(probes)
+        or roles[0] != {"N"}
+        or any(len(role) > 1 or "N" in role for role in roles[1:])
+    ):
         return None
     where = {next(iter(role)): axis for axis, role in enumerate(roles) if role}
     if len(where) != sum(bool(role) for role in roles):
@@ -98,7 +104,7 @@ def token_layout(probes: Probes, grids: Sequence[tuple[int, int, int]]) -> Layou
     grids: every (t, h, w) that the network has patches on.
     """
     base = probes["base"]
-    if len(base) < 2 or base[0] == probes["N"][0] or base[1:] != probes["N"][1:]:
+    if len(base) < 2 or not _counts_clips(probes):
         return None
     if len(base) == 2:
         return Layout((0, 1), 1, (0, 1, 2))
@@ -112,3 +118,9 @@ def token_layout(probes: Probes, grids: Sequence[tuple[int, int, int]]) -> Layou
                 rest = [i for i in range(1, len(base)) if i != axis]
                 return Layout((0, *rest, axis), len(rest), (), grid, skip)
     return None
+
+
+def _counts_clips(probes: Probes) -> bool:
+    """True if the first axis, and no other, is the number of clips (and not clips times attention heads, say)."""
+    base, more = probes["base"], probes["N"]
+    return more[0] == base[0] + 1 and more[1:] == base[1:]

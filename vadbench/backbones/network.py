@@ -171,10 +171,6 @@ class Network:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.weights.seed)
             network = architecture.bare_network(self.config, self.facts)
-        for module in network.modules():
-            # Initialised to 0, the last scale of a residual branch would leave nothing of the branch but a shortcut.
-            if isinstance(module, torch.nn.BatchNorm3d) and module.affine and not module.weight.detach().any():
-                torch.nn.init.ones_(module.weight)
         return cut(self._graph(), network, self.layers)
 
     def _trained(self) -> fx.GraphModule:

@@ -27,7 +27,7 @@ RANDOM = "random"
 PRETRAINED = "pretrained"
 
 # Changes whenever random weights of one seed come out different; part of their digest.
-RANDOM_RECIPE = "builder initialisation, batch-norm scales of 0 set to 1, statistics from training clips/1"
+RANDOM_RECIPE = "builder initialisation, batch-norm statistics from training clips/1"
 
 _TIMEOUT_S = 30
 _BLOCK = 2**20

@@ -112,5 +112,5 @@ def test_token_networks_have_grids_and_vectors_too_and_the_rest_is_refused() -> 
     assert vector is not None and vector.shape((2, 9)) == (9, 1, 1, 1)
     assert tokens(2, 50, 5) is None
     # Heads merged with clips: the first axis is not the clips.
-    assert token_layout({"base": (8, 5, 4, 3, 3), "N": (12, 5, 4, 3, 3)}, GRIDS) is not None
+    assert token_layout({"base": (8, 5, 4, 3, 3), "N": (12, 5, 4, 3, 3)}, GRIDS) is None
     assert token_layout({"base": (8, 5, 4, 3, 3), "N": (8, 5, 4, 3, 3)}, GRIDS) is None

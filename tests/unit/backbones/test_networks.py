@@ -1,0 +1,149 @@
+"""Every network at a tiny size: cut after a layer it gives what the whole gives there and computes nothing past it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+from torch import nn
+
+from vadbench.backbones import architecture, catalog
+from vadbench.backbones.graph import NetworkGraph, cut
+from vadbench.backbones.publishers import FACTS, Facts
+from vadbench.config import BackboneConfig
+
+NETWORKS = [name for name, facts in FACTS.items() if facts.is_network]
+SMALL = {"s3d": (16, 32, 48)}
+# Channels-last feature maps by hand: which axis of the default layer's output is what, and the class token of MViT.
+CHANNELS_LAST = {"swin3d_t", "swin3d_s", "swin3d_b"}
+TOKENS = {"mvit_v1_b": (8, 7, 7), "mvit_v2_s": (8, 7, 7)}
+
+
+@dataclass
+class Subject:
+    """One network, built and run whole once for all tests of it.
+
+    ``called`` are the paths of its torch.nn layers in the order in which the whole network ran them, ``at_default`` is
+    what its default layer gave, ``at_end`` what it returned (None if its head can't take so small a clip).
+    """
+
+    config: BackboneConfig
+    facts: Facts
+    network: nn.Module
+    traced: NetworkGraph
+    clip: torch.Tensor
+    called: list[str]
+    at_default: torch.Tensor
+    at_end: torch.Tensor | None
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
+    name = request.param
+    facts = FACTS[name]
+    t, h, w = facts.fixed_input or SMALL.get(name, (4, 32, 48))
+    config = replace(catalog.load_config(name), weights="random", clip_length=t, size=(h, w))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = away_from_the_identity(architecture.bare_network(config, facts))
+        clip = torch.randn(1, 3, t, h, w)
+    called: list[str] = []
+    hooks = [
+        module.register_forward_hook(lambda m, i, o, path=path: called.append(path))
+        for path, module in network.named_modules()
+        if type(module).__module__.startswith("torch.nn.") and not list(module.children())
+    ]
+    seen: list[torch.Tensor] = []
+    hooks.append(network.get_submodule(config.layer).register_forward_hook(lambda m, i, o: seen.append(o)))
+    traced = architecture.traced_graph(config, facts)
+    with torch.inference_mode():
+        if traced.stopped:
+            with pytest.raises(RuntimeError):  # the head needs a larger clip, as the meta device found
+                network(clip.clone())
+            at_end = None
+        else:
+            at_end = network(clip.clone())
+    for hook in hooks:
+        hook.remove()
+    at_default = seen[0][0] if isinstance(seen[0], tuple) else seen[0]
+    yield Subject(config, facts, network, traced, clip, called, at_default, at_end)
+
+
+def away_from_the_identity(network: nn.Module) -> nn.Module:
+    """Parameters under which a layer or an addition that got lost would show."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.uniform_(module.bias, -0.5, 0.5)
+            nn.init.uniform_(module.running_mean, -0.1, 0.1)
+    for parameter in network.parameters():
+        if parameter.dim() <= 2 and not parameter.any():
+            nn.init.normal_(parameter, std=0.1)
+    return network
+
+
+@torch.inference_mode()
+def test_cut_network_agrees_with_the_whole_one_and_computes_nothing_past_the_layer(subject: Subject) -> None:
+    default = subject.config.layer
+    module = cut(subject.traced, subject.network, [default])
+    counted: list[str] = []
+    for path, part in module.named_modules():
+        if not list(part.children()):
+            part.register_forward_hook(lambda m, i, o, path=path: counted.append(path))
+    output = module(subject.clip.clone())[default]
+    torch.testing.assert_close(output, subject.at_default, rtol=1e-4, atol=1e-4)
+
+    last = max(i for i, path in enumerate(subject.called) if path == default or path.startswith(default + "."))
+    until = subject.called[: last + 1]
+    assert counted == until
+    past = {path for path, part in subject.network.named_modules() if list(part.parameters(recurse=False))} - set(until)
+    assert past
+    assert not {path for path, _ in module.named_modules()} & past
+
+    layout = subject.traced.layout(default, subject.facts.tokens)
+    assert layout is not None
+    if subject.config.name in CHANNELS_LAST:
+        by_hand = subject.at_default.permute(0, 4, 1, 2, 3)
+    elif subject.config.name in TOKENS:
+        t, h, w = TOKENS[subject.config.name]
+        by_hand = subject.at_default[:, 1:].transpose(1, 2).reshape(1, -1, t, h, w)
+    else:
+        by_hand = subject.at_default
+    torch.testing.assert_close(layout.maps(output), by_hand, rtol=1e-4, atol=1e-4)
+
+
+@torch.inference_mode()
+def test_all_layers_in_one_pass_have_their_shapes_and_are_what_each_gives_alone(subject: Subject) -> None:
+    listed = architecture.listed(subject.config, subject.facts, subject.traced)
+    assert [layer.name for layer in listed if layer.default] == [subject.config.layer]
+    names, n_alone = [layer.name for layer in listed], 8
+    if subject.facts.fixed_input:  # at their full size all layers together take gigabytes
+        names = [n for n in names if n.count(".") <= 1 or n.startswith("blocks.14.")]
+        n_alone = 1
+    shapes = {layer.name: layer.shape for layer in listed}
+    outputs = cut(subject.traced, subject.network, names)(subject.clip.clone())
+    for name in names:
+        layout = subject.traced.layout(name, subject.facts.tokens)
+        assert layout is not None
+        assert tuple(layout.maps(outputs[name]).shape) == (1, *shapes[name]), name
+    if subject.at_end is not None:
+        torch.testing.assert_close(outputs[list(subject.traced.nodes)[-1]], subject.at_end, rtol=1e-4, atol=1e-4)
+    # Alone: what is computed after a layer must not have written into it.
+    for name in names[len(names) // 2 :: max(1, len(names) // (2 * n_alone))][:n_alone]:
+        alone = cut(subject.traced, subject.network, [name])(subject.clip.clone())[name]
+        assert torch.equal(alone, outputs[name]), name
+
+
+def test_layers_come_in_the_order_of_computation(subject: Subject) -> None:
+    names = [layer.name for layer in architecture.listed(subject.config, subject.facts, subject.traced)]
+    order = {node: i for i, node in enumerate(subject.traced.graph.nodes)}
+    positions = [order[subject.traced.nodes[name]] for name in names]
+    assert positions == sorted(positions)
+    assert len(set(names)) == len(names)
+
+
+def test_facts_agree_with_the_network(subject: Subject) -> None:
+    assert sum(p.numel() for p in subject.network.parameters()) == subject.facts.parameters
+    assert any(isinstance(m, nn.BatchNorm3d) for m in subject.network.modules()) == subject.facts.batch_norm
