@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -15,8 +16,10 @@ from vadbench.run_folder import RunFolder
 from vadbench.runner import run_folder
 from vadbench.sweep.points import Point
 
+log = logging.getLogger(__name__)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Item:
     """A point with what it stands for.
 
@@ -64,6 +67,9 @@ class Inventory:
             detector.extractor.prepare(dataset.train)
             folder = run_folder(point.config, dataset, detector)
         except VadbenchError as error:
+            return Item(point, fault=str(error))
+        except Exception as error:  # a fault of the program at one point must not keep the others from running
+            log.error("%s", point.label, exc_info=True)
             return Item(point, fault=f"{type(error).__name__}: {error}")
         return Item(point, dataset, detector.extractor, folder)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vadbench.config import LocalLauncher, RunConfig
-from vadbench.errors import VadbenchError
+from vadbench.errors import StoreError, VadbenchError
 from vadbench.sweep.inventory import Inventory, Item
 from vadbench.sweep.launchers import Launcher, Worker, finish, start
 from vadbench.sweep.lease import visible_gpus
@@ -46,7 +46,13 @@ def run(words: list[str]) -> int:
 
     points = expand(words)
     sweep = Sweep(words, points)
-    code = sweep.run()
+    try:
+        code = sweep.run()
+    except OSError as error:
+        raise StoreError(
+            f"the sweep folder {sweep.folder.path} can't be written ({error.strerror or error}). Make room, or choose "
+            "another place with results=FOLDER; finished runs and cached features are kept."
+        ) from error
     print(sweep_table([item.folder for item in sweep.unique if item.folder is not None], sweep.rows()))
     print(f"\nsweep folder:  {sweep.folder.path}")
     return code
@@ -81,7 +87,7 @@ class Sweep:
         mirror = SweepMirror(self.folder, self.config, self.results)
         interrupted = False
         if todo:
-            self.folder.begin()
+            self.since = self.folder.begin()
             self._record(mirror)
             with _signals_interrupt():
                 try:
@@ -145,6 +151,7 @@ class Sweep:
     def _rounds(self, todo: list[Item], mirror: SweepMirror) -> None:
         """Start workers until every point is complete, has failed, or has killed its process twice."""
         retry: list[Item] = []
+        stalled = 0
         while todo or retry:
             alone = not todo
             self._round([retry[0]] if alone else todo, mirror, alone)
@@ -154,11 +161,22 @@ class Sweep:
                 if item in (retry[:1] if alone else todo):
                     self._tries[str(item.fingerprint)] += 1
             fresh = [item for item in left if not self._tried(item) and not self.folder.fault(item.point.words)]
-            if not alone and len(fresh) == len(todo):
+            fresh = self._in_no_other_hands(fresh)
+            stalled = stalled + 1 if not alone and len(fresh) == len(todo) else 0
+            if stalled == _TRIES:
                 log.error("no worker could begin; see %s", self.folder.workers)
                 return
             retry = [item for item in died if self._tries[str(item.fingerprint)] < _TRIES]
             todo = fresh
+
+    def _in_no_other_hands(self, items: Sequence[Item]) -> list[Item]:
+        """Those of ``items`` that are left once no other sweep is at work on any of them."""
+        busy = [item for item in items if self.state(item) == "running"]
+        if busy:
+            log.info("waiting for %d points that another process runs", len(busy))
+        while any(self.state(item) == "running" for item in busy):
+            time.sleep(_POLL_S)
+        return [item for item in items if self.state(item) != "complete" or self.config.on_existing == "rerun"]
 
     def _tried(self, item: Item) -> bool:
         return item.folder is not None and tried_since(item.folder, self.since)

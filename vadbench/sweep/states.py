@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -46,16 +45,17 @@ def mark_of(folder: RunFolder) -> dict[str, Any]:
 
 def tried_since(folder: RunFolder, since: float) -> bool:
     """True if a run that did not finish began or ended after ``since`` (seconds since the epoch)."""
-    try:
-        # Written to the second, so a run of the same second counts as later.
-        return datetime.fromisoformat(mark_of(folder)["since"]).timestamp() >= int(since)
-    except (KeyError, ValueError):
-        return False
+    return _changed(folder.path / "state.json") >= since
 
 
 def complete_since(folder: RunFolder, since: float) -> bool:
     """True if the run was completed after ``since``."""
+    return _changed(folder.path / "run.json") >= since
+
+
+def _changed(path: Path) -> float:
+    """When a file was last written, by the clock of its file system, which all machines share; 0 without the file."""
     try:
-        return (folder.path / "run.json").stat().st_mtime >= since
+        return path.stat().st_mtime
     except OSError:
-        return False
+        return 0.0

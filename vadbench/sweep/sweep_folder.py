@@ -2,7 +2,8 @@
 
 results/sweeps/<id>/sweep.json       the command and its points with their states; unchanged if nothing changed
 results/sweeps/<id>/work.json        what the workers of this start are to do
-results/sweeps/<id>/log.txt          one line a start
+results/sweeps/<id>/began.txt        when the last start that had something to do began
+results/sweeps/<id>/log.txt          one line for each start and end
 results/sweeps/<id>/workers/*.txt    what each worker printed
 results/sweeps/<id>/faults/*.json    points that failed before they had a run folder
 """
@@ -10,6 +11,7 @@ results/sweeps/<id>/faults/*.json    points that failed before they had a run fo
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +22,12 @@ from vadbench.run_folder import write_atomically
 from vadbench.store.key import digest
 from vadbench.sweep.inventory import Item
 
+log = logging.getLogger(__name__)
+
 SCHEMA_VERSION = 1
+
+# Words that say how a sweep is done and not what it is.
+_NO_POINT = ("launcher", "on_existing", "results", "runtime", "store.path", "store.local", "store.max_gb", "tracking")
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,7 @@ class SweepFolder:
     def of(cls, results: Path, items: Sequence[Item]) -> SweepFolder:
         """The folder of the sweep over ``items``: the same points, the same folder, whoever launches them."""
         config = items[0].point.config
-        words = [sorted(w for w in item.point.words if not w.lstrip("+~").startswith("launcher")) for item in items]
+        words = [sorted(w for w in item.point.words if not w.lstrip("+~").startswith(_NO_POINT)) for item in items]
         return cls(results / "sweeps" / f"{config.dataset.name}-{config.model.name}-{digest(sorted(words))[:8]}")
 
     @property
@@ -80,11 +87,13 @@ class SweepFolder:
         """Where workers print to."""
         return self.path / "workers"
 
-    def begin(self) -> None:
-        """Make the folders; faults of an earlier start are forgotten."""
+    def begin(self) -> float:
+        """Make the folders and forget faults of an earlier start; returns the time by the clock of the file system."""
         self.workers.mkdir(parents=True, exist_ok=True)
         for path in (self.path / "faults").glob("*.json"):
             path.unlink()
+        write_atomically(self.path / "began.txt", now())
+        return (self.path / "began.txt").stat().st_mtime
 
     def write_work(self, work: Work) -> None:
         """What workers are to do."""
@@ -99,9 +108,12 @@ class SweepFolder:
     def write_fault(self, task: Task, reason: str) -> None:
         """Say why a point failed outside its run folder."""
         folder = self.path / "faults"
-        folder.mkdir(parents=True, exist_ok=True)
         name = digest(list(task.words))[:16]
-        write_atomically(folder / f"{name}.json", json.dumps({"label": task.label, "reason": reason}))
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(folder / f"{name}.json", json.dumps({"label": task.label, "reason": reason}))
+        except OSError as error:  # such as the full disk that is the reason
+            log.error("%s: %s (%s)", task.label, reason, error)
 
     def fault(self, words: Sequence[str]) -> str | None:
         """Why the point ``words`` failed outside its run folder; None if it did not."""
