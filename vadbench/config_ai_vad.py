@@ -106,6 +106,7 @@ class RegionsConfig:
     foreground_max_aspect: Annotated[float, Field(gt=1)] | None
     foreground_growth: Annotated[int, Field(ge=0)]
     foreground_unfiltered: bool
+    foreground_per_channel: bool
 
     @field_validator("foreground_kernel_size")
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vadbench.backbones.network import torch_device
 from vadbench.config import RunConfig
 from vadbench.config_ai_vad import AiVadConfig, AttributeDensityConfig, FlowConfig, RegionsConfig
 from vadbench.density.base import BaseDensityEstimator
@@ -27,7 +28,7 @@ def from_config(config: RunConfig) -> AiVad:
         raise ConfigError("model=ai_vad needs the groups regions and flow; conf/model/ai_vad.yaml brings both")
     if not isinstance(density, AttributeDensityConfig):
         raise ConfigError("model=ai_vad has one density for each attribute: it takes density=attributes")
-    device = resolve_device(config.runtime.device)
+    device = str(torch_device(config.runtime.device))
     return AiVad(
         region_extractor=region_extractor(regions, config.seed, device),
         flow_extractor=flow_extractor(flow, config.seed, device),
@@ -49,21 +50,6 @@ def from_config(config: RunConfig) -> AiVad:
     )
 
 
-def resolve_device(word: str) -> str:
-    """A torch device for "auto", "cpu", "cuda" or "cuda:1"; ConfigError if it is not there."""
-    if word == "cpu":
-        return word
-    import torch
-
-    if word == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if word.startswith("cuda") and not torch.cuda.is_available():
-        raise ConfigError(
-            f"runtime.device={word}: torch finds no GPU here. runtime.device=auto takes one if there is one."
-        )
-    return word
-
-
 def region_extractor(config: RegionsConfig, seed: int, device: str) -> RegionExtractor:
     """The group ``regions``."""
     detector = build_detector(
@@ -83,6 +69,7 @@ def region_extractor(config: RegionsConfig, seed: int, device: str) -> RegionExt
         config.foreground_max_aspect,
         config.foreground_growth,
         config.foreground_unfiltered,
+        config.foreground_per_channel,
     )
     return RegionExtractor(
         detector,

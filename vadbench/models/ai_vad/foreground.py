@@ -16,15 +16,20 @@ FOREGROUND_SCORE = 0.5  # what anomalib and the official code give to blobs, whi
 _MARGIN = 2
 
 
-def foreground_mask(first: np.ndarray, last: np.ndarray, kernel_size: int, threshold: int) -> np.ndarray:
-    """``bool (H, W)``: pixels whose grey level differs by more than ``threshold`` (0 to 255) after a Gaussian blur.
+def foreground_mask(
+    first: np.ndarray, last: np.ndarray, kernel_size: int, threshold: int, per_channel: bool = False
+) -> np.ndarray:
+    """``bool (H, W)``: pixels that differ by more than ``threshold`` (0 to 255) after a Gaussian blur.
 
-    ``first`` and ``last`` are ``uint8 (H, W, 3)`` RGB. The blur's sigma is OpenCV's for the kernel size.
+    ``first`` and ``last`` are ``uint8 (H, W, 3)`` RGB. The blur's sigma is OpenCV's for the kernel size. What differs
+    is the grey level of the difference, or, ``per_channel``, any of the three channels.
     """
     import cv2
 
     kernel = (kernel_size, kernel_size)
     difference = cv2.absdiff(cv2.GaussianBlur(first, kernel, 0), cv2.GaussianBlur(last, kernel, 0))
+    if per_channel:
+        return difference.max(axis=2) > threshold
     return cv2.cvtColor(difference, cv2.COLOR_RGB2GRAY) > threshold
 
 
@@ -37,6 +42,7 @@ def foreground_regions(
     min_area: float,
     max_aspect: float | None = None,
     growth: int = 0,
+    per_channel: bool = False,
 ) -> RegionSet:
     """Connected moving regions (8 neighbours) outside ``known`` boxes ``(M, 4)``.
 
@@ -45,12 +51,13 @@ def foreground_regions(
     min_area: box area in pixels that must be exceeded (before growing).
     max_aspect: longer over shorter side that a box must stay below.
     growth: pixels added on each side, within the frame.
+    per_channel: see :func:`foreground_mask`.
 
     Boxes are tight: x2 and y2 are one past the last moving pixel. A mask holds the moving pixels of its region.
     """
     import cv2
 
-    mask = foreground_mask(first, last, kernel_size, threshold)
+    mask = foreground_mask(first, last, kernel_size, threshold, per_channel)
     height, width = mask.shape
     for x1, y1, x2, y2 in np.asarray(known, dtype=np.float64):
         rows = slice(max(0, int(np.floor(y1)) - _MARGIN), int(np.ceil(y2)) + _MARGIN)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from vadbench.backbones.network import torch_device
 from vadbench.data.video import Video
 from vadbench.density.base import BaseDensityEstimator
 from vadbench.density.combined import CombinedDensityEstimator
@@ -102,6 +103,7 @@ class AiVad:
         device: str = "cpu",
         batch_size: int = 1,
     ) -> None:
+        device = device if device == "cpu" else str(torch_device(device))
         if frame_reduction not in REDUCTIONS:
             raise ConfigError(f"Unknown frame reduction {frame_reduction!r}. Available: {', '.join(REDUCTIONS)}.")
         regions = region_extractor or RegionExtractor(

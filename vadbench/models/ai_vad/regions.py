@@ -16,6 +16,9 @@ from vadbench.models.ai_vad.detectors import Detector, NoDetector
 from vadbench.models.ai_vad.foreground import foreground_regions
 from vadbench.models.ai_vad.region_set import RegionSet, join
 
+# A noisy frame can hold thousands of blobs; their overlaps are computed in blocks of this many rows.
+_BOXES_AT_ONCE = 512
+
 
 @dataclass(frozen=True)
 class ForegroundRules:
@@ -29,6 +32,7 @@ class ForegroundRules:
     max_aspect: longer over shorter side that a box must stay below; None allows any (official code: 10).
     growth: pixels that a box is grown by on each side (official code: 2).
     unfiltered: True adds blobs after the class and overlap filters, which then see detections only (official code).
+    per_channel: True compares each colour channel with the threshold (official code), False the grey level.
     """
 
     kernel_size: int = 3
@@ -37,6 +41,7 @@ class ForegroundRules:
     max_aspect: float | None = None
     growth: int = 0
     unfiltered: bool = False
+    per_channel: bool = False
 
 
 class RegionExtractor:
@@ -118,6 +123,7 @@ class RegionExtractor:
             self.min_bbox_area if rules.min_area is None else rules.min_area,
             rules.max_aspect,
             rules.growth,
+            rules.per_channel,
         )
 
 
@@ -138,11 +144,17 @@ def covered(boxes: np.ndarray, share: float) -> np.ndarray:
     """
     areas = box_areas(boxes)
     order = np.argsort(areas, kind="stable")
-    b = boxes[order]
-    width = np.minimum(b[:, None, 2], b[None, :, 2]) - np.maximum(b[:, None, 0], b[None, :, 0])
-    height = np.minimum(b[:, None, 3], b[None, :, 3]) - np.maximum(b[:, None, 1], b[None, :, 1])
-    shared = np.clip(width, 0, None) * np.clip(height, 0, None)
-    too_much = np.triu(shared > share * areas[order][:, None], k=1).any(axis=1)
     result = np.empty(len(boxes), dtype=bool)
-    result[order] = too_much
+    for start in range(0, len(boxes), _BOXES_AT_ONCE):
+        mine = order[start : start + _BOXES_AT_ONCE]
+        shared = intersections(boxes[mine], boxes[order])
+        too_much = np.triu(shared > share * areas[mine][:, None], k=start + 1)
+        result[mine] = too_much.any(axis=1)
     return result
+
+
+def intersections(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Areas ``(M, K)`` that boxes ``a (M, 4)`` and ``b (K, 4)`` have in common."""
+    width = np.minimum(a[:, None, 2], b[None, :, 2]) - np.maximum(a[:, None, 0], b[None, :, 0])
+    height = np.minimum(a[:, None, 3], b[None, :, 3]) - np.maximum(a[:, None, 1], b[None, :, 1])
+    return np.clip(width, 0, None) * np.clip(height, 0, None)

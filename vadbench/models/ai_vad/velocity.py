@@ -21,8 +21,8 @@ FINE_BINS = 48
 NORMALISATIONS = ("bin_mean", "crop_mean")
 MAGNITUDES = ("l2", "l1")
 
-# Regions sampled at once: bounds memory at about 400 kB a region.
-_REGIONS_AT_ONCE = 128
+# Regions sampled at once: a few megabytes a region with a crop of 224.
+_REGIONS_AT_ONCE = 32
 
 
 class VelocityExtractor:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vadbench.backbones.weights import search_folders
 from vadbench.errors import WeightsError
 
 if TYPE_CHECKING:
@@ -130,23 +131,40 @@ def _from_file(path: str, key: str) -> Callable[[], dict[str, Any]]:
 
 
 def _from_publisher(url: str, key: str, without: str) -> Callable[[], dict[str, Any]]:
+    name = url.rsplit("/", 1)[1]
+    folders = search_folders()
+    found = next((folder / name for folder in folders if (folder / name).is_file()), None)
+    if found is not None:
+        _check_published(found)
+        return _from_file(str(found), key)
+
     def load() -> dict[str, Any]:
         import torch
 
-        name = url.rsplit("/", 1)[1]
-        folder = Path(torch.hub.get_dir()) / "checkpoints"
         try:
-            return dict(torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, progress=False))
+            return dict(
+                torch.hub.load_state_dict_from_url(
+                    url, str(folders[0]), map_location="cpu", check_hash=True, progress=False
+                )
+            )
         except Exception as error:
-            raise WeightsError(missing(name, url, folder, key, without, error)) from error
+            raise WeightsError(missing(name, url, folders[0], key, without, error)) from error
 
     return load
+
+
+def _check_published(file: Path) -> None:
+    """WeightsError unless the digest of a published file begins as its name says (name-digest.pth)."""
+    prefix = file.stem.rsplit("-", 1)[-1]
+    if not file_digest(str(file)).startswith(prefix):
+        raise WeightsError(f"{file}: its SHA-256 does not begin with {prefix}. It is damaged: remove it and run again.")
 
 
 def missing(name: str, source: str, folder: Path | str, key: str, without: str, error: Exception) -> str:
     """The message for pretrained weights that can't be had."""
     reason = " ".join(str(error).split())[:200] or type(error).__name__
     return (
-        f"{key}=pretrained needs {name} from {source}, which can't be had here ({reason}). Fetch it elsewhere and put "
-        f"it into {folder}, or give its path as {key}=PATH. {key}=random runs untrained, to try things out. {without}"
+        f"{key}=pretrained needs {name} from {source}, which can't be had here ({reason}). Fetch it elsewhere and put it "
+        f"into {folder} (or a folder that the variable VADBENCH_WEIGHTS names), or give its path as {key}=PATH. "
+        f"{key}=random runs untrained, to try things out. {without}"
     )

@@ -153,15 +153,12 @@ def decode(output: np.ndarray, side: tuple[int, ...]) -> np.ndarray:
 def suppress(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, threshold: float) -> np.ndarray:
     """Indices of the boxes that survive greedy non-maximum suppression within each class, most confident first."""
     order = np.argsort(-scores, kind="stable")
-    b = boxes[order].astype(np.float64)
+    b, kind = boxes[order].astype(np.float64), classes[order]
     areas = (b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1])
-    width = np.minimum(b[:, None, 2], b[None, :, 2]) - np.maximum(b[:, None, 0], b[None, :, 0])
-    height = np.minimum(b[:, None, 3], b[None, :, 3]) - np.maximum(b[:, None, 1], b[None, :, 1])
-    shared = np.clip(width, 0, None) * np.clip(height, 0, None)
-    union = areas[:, None] + areas[None, :] - shared
-    rival = (shared > threshold * union) & (classes[order][:, None] == classes[order][None, :])
     alive = np.ones(len(b), dtype=bool)
     for i in range(len(b)):
         if alive[i]:
-            alive[i + 1 :] &= ~rival[i, i + 1 :]
+            shared = (np.minimum(b[i, 2:], b[i + 1 :, 2:]) - np.maximum(b[i, :2], b[i + 1 :, :2])).clip(0).prod(axis=1)
+            union = areas[i] + areas[i + 1 :] - shared
+            alive[i + 1 :] &= (shared <= threshold * union) | (kind[i + 1 :] != kind[i])
     return order[alive]

@@ -85,10 +85,11 @@ def test_official_preset_has_a_table_for_each_data_set(dataset: str) -> None:
         model.velocity_normalisation, model.velocity_magnitude, model.deep_color_order, model.pose_persons_only,
         model.first_frames, flow.rescale, density.distance, density.calibration_velocity, density.calibration_pose,
         density.calibration_deep, regions.foreground_max_aspect, regions.foreground_growth,
-        regions.foreground_unfiltered, config.protocol.name,
+        regions.foreground_unfiltered, regions.foreground_per_channel, config.protocol.name,
     )  # fmt: skip
     assert shared == (
-        "crop_mean", "l1", "bgr", True, "self", False, "squared_l2", "p99.9", "p99.9", "max", 10, 2, True, "ai_vad"
+        "crop_mean", "l1", "bgr", True, "self", False,
+        "squared_l2", "p99.9", "p99.9", "max", 10, 2, True, True, "ai_vad",
     )  # fmt: skip
 
 

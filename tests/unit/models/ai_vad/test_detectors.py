@@ -56,7 +56,12 @@ def test_published_layout_is_built_around_a_file_of_ones_own(tmp_path: Path) -> 
     assert WeightsEnum.get_state_dict.__qualname__ == "WeightsEnum.get_state_dict"  # put back as it was
 
 
-def test_weights_that_cannot_be_had_say_what_where_and_how_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_that_cannot_be_had_say_what_where_and_how_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))  # whatever this machine has fetched before
+    monkeypatch.delenv("VADBENCH_WEIGHTS", raising=False)
+
     def unreachable(*args: object, **kwargs: object) -> None:
         raise OSError("offline")
 

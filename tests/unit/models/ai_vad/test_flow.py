@@ -106,7 +106,12 @@ def test_weights_from_a_file_are_the_weights_that_run(tmp_path: Path) -> None:
     assert loaded.spec()["weights"]["digest"] == entry["digest"]
 
 
-def test_weights_that_cannot_be_had_say_what_where_and_how_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_that_cannot_be_had_say_what_where_and_how_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))  # whatever this machine has fetched before
+    monkeypatch.delenv("VADBENCH_WEIGHTS", raising=False)
+
     def unreachable(*args: object, **kwargs: object) -> None:
         raise OSError("name resolution failed")
 
@@ -125,6 +130,26 @@ def test_weights_that_cannot_be_had_say_what_where_and_how_else(monkeypatch: pyt
         "name resolution failed",
     ):
         assert part in message
+
+
+def test_published_files_are_found_and_checked_where_they_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vadbench.models.ai_vad import weights
+
+    def forbidden(*args: object, **kwargs: object) -> None:
+        raise AssertionError("a download")
+
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", forbidden)
+    monkeypatch.setenv("VADBENCH_WEIGHTS", str(tmp_path))
+    pair = texture((128, 128))[None], texture((128, 128), 1)[None]
+    random = FlowExtractor("raft_small", "random", seed=5, size=(128, 128), updates=2)
+    expected = random(*pair)
+    assert random._network is not None
+    file = tmp_path / "raft_small_C_T_V2-01064c6d.pth"
+    torch.save(random._network.state_dict(), file)
+    with pytest.raises(WeightsError, match="does not begin with 01064c6d"):
+        FlowExtractor("raft_small", size=(128, 128))(*pair)
+    monkeypatch.setattr(weights, "file_digest", lambda path: "01064c6d" + "0" * 56)
+    assert torch.equal(FlowExtractor("raft_small", size=(128, 128), updates=2)(*pair), expected)
 
 
 def test_absent_and_unfit_files_are_explained(tmp_path: Path) -> None:

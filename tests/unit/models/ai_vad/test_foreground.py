@@ -87,3 +87,5 @@ def test_grey_level_weighs_colours_as_rgb() -> None:
     last[10:20, 10:20, 0] = 240  # red alone: 0.299 * 200 = 59.8 grey levels
     assert foreground_mask(canvas(), last, 1, 59).sum() == 100
     assert foreground_mask(canvas(), last, 1, 60).sum() == 0
+    assert foreground_mask(canvas(), last, 1, 199, per_channel=True).sum() == 100
+    assert foreground_mask(canvas(), last, 1, 200, per_channel=True).sum() == 0

@@ -74,6 +74,16 @@ def test_overlap_filter_equals_a_loop_over_pairs(seed: int, n: int, share: float
     np.testing.assert_array_equal(covered(boxes, share), expected)
 
 
+def test_thousands_of_boxes_are_filtered_in_blocks_as_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    corner = rng.integers(0, 300, (1500, 2))
+    boxes = np.concatenate([corner, corner + rng.integers(1, 60, (1500, 2))], axis=1).astype(np.float64)
+    in_blocks = covered(boxes, 0.65)
+    monkeypatch.setattr("vadbench.models.ai_vad.regions._BOXES_AT_ONCE", 10_000)
+    np.testing.assert_array_equal(in_blocks, covered(boxes, 0.65))
+    assert 0 < in_blocks.sum() < 1500
+
+
 def test_filters_by_class_and_area_keep_masks_and_order() -> None:
     given = regions([[0, 0, 10, 10], [0, 20, 11, 30], [30, 0, 50, 50], [0, 40, 20, 59]], [1, 1, 3, 1])
     given = RegionSet(given.boxes, given.labels, given.scores, tuple(np.full((1, 1), bool(i % 2)) for i in range(4)))
