@@ -164,7 +164,7 @@ def missing(name: str, source: str, folder: Path | str, key: str, without: str, 
     """The message for pretrained weights that can't be had."""
     reason = " ".join(str(error).split())[:200] or type(error).__name__
     return (
-        f"{key}=pretrained needs {name} from {source}, which can't be had here ({reason}). Fetch it elsewhere and put it "
-        f"into {folder} (or a folder that the variable VADBENCH_WEIGHTS names), or give its path as {key}=PATH. "
+        f"{key}=pretrained needs {name} from {source}, which can't be had here ({reason}). Fetch it elsewhere and put "
+        f"it into {folder} (or a folder that the variable VADBENCH_WEIGHTS names), or give its path as {key}=PATH. "
         f"{key}=random runs untrained, to try things out. {without}"
     )
