@@ -42,6 +42,7 @@ def traced_graph(config: BackboneConfig, facts: Facts) -> NetworkGraph:
 
 
 def listed(config: BackboneConfig, facts: Facts, traced: NetworkGraph) -> list[Layer]:
+    """The usable layers in the order in which they are computed, the default one marked."""
     default = default_layer(config.name)
     found = []
     for name in traced.nodes:
@@ -84,6 +85,7 @@ def input_size(config: BackboneConfig) -> tuple[int, int]:
 
 
 def default_layer(backbone: str) -> str:
+    """The layer that conf/backbone names for ``backbone``."""
     from vadbench.backbones.catalog import load_config
 
     return load_config(backbone).layer
