@@ -185,7 +185,7 @@ def _clips(scores: Values, labels: Values, lengths: Sequence[int] | None, offset
             if total is None or sum(own.values()) + lack * len(own) == total:
                 lack = offset if total is None else lack
                 return _Clips({clip: n + lack for clip, n in own.items()})
-        lists = len(set(own.values())) == 1 and total in {n + offset * k for n in own.values() for k in range(500)}
+        lists = len(set(own.values())) == 1 and total is not None and 0.9 * total <= next(iter(own.values())) <= total
         hint = f" If these are several lists of one method, choose one: --array {next(iter(own))}." if lists else ""
         raise DataError(f"{labels.source}: {total} labels, but {sum(own.values())} scores in {len(own)} clips.{hint}")
     assert scores.flat is not None

@@ -41,7 +41,7 @@ def map_metrics(
 
     Videos without masks are left out of the pixel metrics; ``n_videos`` of each entry says how many there were.
     """
-    both = [video for video in maps_by_video if video in masks_by_video]
+    both = sorted((video for video in maps_by_video if video in masks_by_video), key=str)
     maps, masks = {v: maps_by_video[v] for v in both}, {v: masks_by_video[v] for v in both}
     found = _pixel_entries(maps, masks, resamples, seed) if both else {}
     if detections is None and not (regions_from_maps and both):
