@@ -61,8 +61,8 @@ def read_labels(path: Path, names: Names, one_based: bool, only: str | None, lef
     return LabelFiles({only: read_one(path, one_based)}, path.name)
 
 
-def read_one(path: Path, one_based: bool) -> FrameLabels:
-    """The labels of one video from a file of its own."""
+def read_one(path: Path, one_based: bool, names: Names | None = None) -> FrameLabels:
+    """The labels of one video from a file of its own; ``names``: for a file that is named after its video."""
     if path.suffix.lower() == ".npy":
         return Listed(path, read_npy(path))
     if path.suffix.lower() == ".txt":
@@ -71,6 +71,8 @@ def read_one(path: Path, one_based: bool) -> FrameLabels:
     if rows and len(rows[0][1]) == 1 and is_label(rows[0][1][0].strip()) is not None:  # it has no header
         return listed(path, ((line, ",".join(row).strip()) for line, row in rows))
     table = read_table(path)
+    if names is not None and table.has("video"):
+        _check_names(table, names)
     if table.has("start", "end"):
         return Intervals(path, spans(table, ((n, *c) for n, c in _pairs(table, "start", "end")), one_based))
     if table.has("frame", "label"):
@@ -99,7 +101,7 @@ def files_by_video(
 def _of_folder(folder: Path, names: Names, one_based: bool, left_out: list[str]) -> LabelFiles:
     found: dict[str, FrameLabels] = {}
     for path, video in files_by_video(folder, SUFFIXES, names, left_out):
-        read = read_one(path, one_based)
+        read = read_one(path, one_based, names)
         if video is None:
             _check_normal(read, path.stem)
         elif video in found:
@@ -110,6 +112,14 @@ def _of_folder(folder: Path, names: Names, one_based: bool, left_out: list[str])
         raise DataError(f"{folder}: no labels of a test video in it ({', '.join('*' + s for s in SUFFIXES)}).")
     suffixes = sorted({labels.path.suffix.lower() for labels in found.values()})
     return LabelFiles(found, " and ".join(f"{folder.name}/*{suffix}" for suffix in suffixes))
+
+
+def _check_names(table: Table, names: Names) -> None:
+    """Refuse rows of another video than the one that the file is named after."""
+    own = names.find(table.path.stem, str(table.path))
+    for line, [name] in table.cells("video"):
+        if names.find(name, table.at(line)) != own:
+            raise DataError(f"{table.at(line)}: a row of {name!r} in the file of {table.path.stem!r}.")
 
 
 def _header(path: Path) -> list[str]:

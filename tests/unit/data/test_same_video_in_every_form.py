@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vadbench.data.catalog import label_digest, load_dataset
-from vadbench.data.video import Video
+from vadbench.data.video import Dataset, Video
 
 from .clips import moving_clip, write_images
 from .configs import config
@@ -23,10 +24,14 @@ FRAMES = 40
 
 
 @pytest.fixture(scope="module")
-def truth(tmp_path_factory: pytest.TempPathFactory) -> Video:
-    """A synthetic test video with a cyclist and a bag: frames, labels, masks and tracks."""
+def made(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     root = tmp_path_factory.mktemp("synthetic")
-    made = load_dataset(config("synthetic", root, n_train=1, n_test=4, n_frames=FRAMES, size=(64, 96)))
+    return load_dataset(config("synthetic", root, n_train=1, n_test=4, n_frames=FRAMES, size=(64, 96)))
+
+
+@pytest.fixture(scope="module")
+def truth(made: Dataset) -> Video:
+    """A synthetic test video with a cyclist and a bag: frames, labels, masks and tracks."""
     video = made.test[3]
     assert video.labels is not None and 0 < video.labels.sum() < FRAMES
     return video
@@ -104,7 +109,7 @@ def test_tracks_of_every_form_and_labels_from_them(tmp_path: Path, truth: Video,
     assert np.array_equal(video.labels, truth.labels) and source in ("tracks.csv", "tracks")
 
 
-def test_all_of_it_at_once_is_the_synthetic_video(tmp_path: Path, truth: Video) -> None:
+def test_all_of_it_at_once_is_the_synthetic_video(tmp_path: Path, made: Dataset, truth: Video) -> None:
     name = site(tmp_path, "test_04", clip_of(truth), LOSSLESS["png"])
     LABELS["own npy"](tmp_path, name, truth.labels)
     MASKS["npy"](tmp_path, name, masks_of(truth))
@@ -112,22 +117,8 @@ def test_all_of_it_at_once_is_the_synthetic_video(tmp_path: Path, truth: Video) 
     video, source = loaded(tmp_path)
     assert source == "labels/*.npy"  # the most direct one
     assert np.array_equal(clip_of(video), clip_of(truth)) and np.array_equal(video.labels, truth.labels)
-    data = load_dataset(config("folder", tmp_path))
-    there = load_dataset(
-        config("synthetic", Path(truth_root(truth)), n_train=1, n_test=4, n_frames=FRAMES, size=(64, 96))
-    )
-    assert label_digest(data) == label_digest(load_only(there, "test_04"))
-
-
-def truth_root(truth: Video) -> str:
-    masks: Any = truth.masks
-    return str(masks._path.parents[2])
-
-
-def load_only(dataset: Any, video: str) -> Any:
-    from dataclasses import replace
-
-    return replace(dataset, test=tuple(v for v in dataset.test if v.id == video))
+    alone = replace(made, test=(truth,))
+    assert label_digest(load_dataset(config("folder", tmp_path))) == label_digest(alone)
 
 
 @st.composite
