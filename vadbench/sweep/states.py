@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,8 @@ def complete_since(folder: RunFolder, since: float) -> bool:
 
 
 def _changed(path: Path) -> float:
-    """When a file was last written, by the clock of its file system, which all machines share; 0 without the file."""
+    """When a file was last written, by the clock of its file system, which all machines share; before all time without it."""
     try:
         return path.stat().st_mtime
     except OSError:
-        return 0.0
+        return -math.inf
