@@ -46,7 +46,8 @@ def detection_delay(
 
     The threshold is the lowest that flags at most ``false_alarm_rate`` (in [0, 1)) of all normal frames of all videos:
     a point of the test ROC, as in other comparisons at equal false alarms; it is not one that could be set beforehand.
-    A flag before the start counts as a false alarm and not as an early detection.
+    A flag before the start counts as a false alarm and not as an early detection. Undefined (NaN) without normal
+    frames.
     """
     if not 0 <= false_alarm_rate < 1:
         raise ConfigError(f"false_alarm_rate={false_alarm_rate} must lie in [0, 1).")
@@ -63,7 +64,7 @@ def detection_delay(
         threshold,
         float(np.mean(normal >= threshold)) if normal.size else float("nan"),
         float(detected.mean()) if detected.size else float("nan"),
-        float(np.quantile(late, 0.5, method="inverted_cdf")) if late.size else float("nan"),
+        float(np.quantile(late, 0.5, method="inverted_cdf")) if late.size and normal.size else float("nan"),
         int(detected.size),
         len(events),
         events,
@@ -71,7 +72,12 @@ def detection_delay(
 
 
 def _threshold(normal: np.ndarray, anomalous: np.ndarray, rate: float) -> float:
-    """The lowest score of any frame that at most ``rate`` of the ascending ``normal`` scores reach; inf if none is."""
+    """The lowest score of any frame that at most ``rate`` of the ascending ``normal`` scores reach; inf if none is.
+
+    NaN, which no score reaches, without normal frames: there is no rate to keep then.
+    """
+    if not normal.size:
+        return float("nan")
     candidates = np.unique(np.concatenate([normal, anomalous]))
     alarms = normal.size - np.searchsorted(normal, candidates, side="left")
     fitting = candidates[alarms <= rate * normal.size]

@@ -15,6 +15,7 @@ import pandas as pd
 from vadbench.evaluation import baselines
 from vadbench.evaluation.bootstrap import bootstrap
 from vadbench.evaluation.card import protocol_card
+from vadbench.evaluation.delay import detection_delay
 from vadbench.evaluation.frame import (
     average_precision,
     equal_error_rate,
@@ -102,6 +103,7 @@ def evaluate(
         return Evaluation({}, _per_video(Applied({}, {}, {}, {})))
     applied = apply(protocol, scores, labels, dataset, frames_by_video)
     metrics = _frame_metrics(protocol, applied, resamples, seed)
+    metrics["detection_delay"] = _delay(protocol, applied)
     if training_scores is not None and not protocol.steps:
         metrics |= _f1_metrics(protocol.name, applied, training_scores)
     found, regions = map_metrics(
@@ -159,6 +161,13 @@ def _frame_metrics(protocol: Protocol, applied: Applied, resamples: int, seed: i
     for name, metric in (("frame_ap", average_precision), ("frame_eer", equal_error_rate)):
         found[name] = entry(bootstrap(metric, scores, labels, resamples, seed), len(scores), protocol.name)
     return {name: value | ({"oracle": True} if protocol.uses_test_labels else {}) for name, value in found.items()}
+
+
+def _delay(protocol: Protocol, applied: Applied) -> dict[str, Any]:
+    """Mean delay in frames of the events that were found, at one false alarm in a hundred normal frames."""
+    found = detection_delay(applied.scores, applied.labels, 0.01)
+    more = {"unit": "frames", "false_alarm_rate": 0.01, "detected": found.detected, "n_events": found.n_events}
+    return entry(found.mean, len(applied.scores), protocol.name, **more)
 
 
 def _f1_metrics(protocol: str, applied: Applied, training_scores: Any) -> dict[str, dict[str, Any]]:

@@ -151,9 +151,11 @@ def _matches(
 ) -> tuple[np.ndarray, np.ndarray]:
     """For each region the best score of a detection that matches it (−inf: none); for each detection, does it match."""
     best, matched = np.full(len(truth), -np.inf), np.zeros(len(found), dtype=bool)
-    keyed = found.assign(detection=np.arange(len(found)))
+    by_video = dict(list(found.assign(detection=np.arange(len(found))).groupby("video", sort=False)))
     for video, regions in truth.assign(region=np.arange(len(truth))).groupby("video", sort=False):
-        pairs = keyed[keyed["video"] == video].merge(regions, on="frame", suffixes=("", "_gt"))
+        if video not in by_video:
+            continue
+        pairs = by_video[video].merge(regions, on="frame", suffixes=("", "_gt"))
         a, b = pairs[_BOX].to_numpy(float), pairs[[c + "_gt" for c in _BOX]].to_numpy(float)
         hit = pairs[box_iou(a, b, inclusive_pixels) >= iou]
         matched[hit["detection"].to_numpy()] = True
