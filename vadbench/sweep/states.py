@@ -55,7 +55,7 @@ def complete_since(folder: RunFolder, since: float) -> bool:
 
 
 def _changed(path: Path) -> float:
-    """When a file was last written, by the clock of its file system, which all machines share; before all time without it."""
+    """When a file was last written, by its file system's clock, which all machines share; -inf without the file."""
     try:
         return path.stat().st_mtime
     except OSError:
