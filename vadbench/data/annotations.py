@@ -100,8 +100,10 @@ def _masks(folder: Path, names: Names, policy: Policy, warnings: list[str]) -> d
     return found
 
 
-def unnamed(found: Annotations, ids: Sequence[str]) -> list[str]:
-    """A warning on the test videos that count as normal because a table that names every anomaly does not name them."""
+def remarks(found: Annotations, ids: Sequence[str]) -> list[str]:
+    """That nothing is known, or which of the videos count as normal because a table of all anomalies names none there."""
+    if found.labels is None and not found.masks and found.tracks is None:
+        return ["no labels, masks or tracks: scores only, no metrics"]
     tables: list[tuple[str, Collection[str]]] = []
     if found.labels is not None and found.labels.others_normal:
         tables.append((found.labels.source, found.labels.by_video.keys()))
@@ -186,16 +188,6 @@ def _complain(complaint: str | None, instead: str, policy: Policy, found: Annota
     if policy.on_fault == "error":
         raise DataError(f"{complaint}. {_SKIP}")
     found.warnings.append(f"{complaint}; {instead}")
-
-
-def unlabelled(videos: Sequence[Video]) -> list[str]:
-    """A warning on the test videos without labels, if there are any."""
-    without = [video.id for video in videos if video.labels is None]
-    if not without:
-        return []
-    if len(without) == len(videos):
-        return ["no labels, masks or tracks: scores only, no metrics"]
-    return [f"no labels for {_some(without)}: scores only for {'it' if len(without) == 1 else 'them'}"]
 
 
 def _some(names: list[str]) -> str:

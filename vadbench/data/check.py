@@ -69,6 +69,7 @@ def check(config: DatasetConfig, deep: bool = False, compare: Sequence[Path] = (
     # Under this policy what is wrong comes as warnings, all at once, and a fault doesn't hide the others.
     dataset = load_dataset(replace(config, on_fault="skip"))
     notes = {note for video in [*dataset.train, *dataset.test] for note in getattr(video.source, "notes", [])}
+    notes |= set(dataset.remarks)
     report = CheckReport(
         name=dataset.name,
         root=config.root,

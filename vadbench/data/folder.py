@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from vadbench.config import FolderConfig
-from vadbench.data.annotations import annotate, find_annotations, unlabelled, unnamed
+from vadbench.data.annotations import annotate, find_annotations, remarks
 from vadbench.data.catalog import select
 from vadbench.data.frames import holds_images, natural_key
 from vadbench.data.image import SUFFIXES as IMAGES
@@ -53,14 +53,15 @@ def load(config: FolderConfig) -> Dataset:
         known, source = annotate(video, found, policy)
         videos.append(known)
         sources.add(source)
-    warnings += [*found.warnings, *unnamed(found, [video.id for video in videos]), *unlabelled(videos)]
+    said = tuple(remarks(found, [video.id for video in videos]))
     return Dataset(
         name=config.name,
         train=tuple(_video(name, path, policy) for name, path in train.items()),
         test=tuple(videos),
         label_source=" and ".join(sorted(sources - {"none"})) or "none",
         tree=f"train: {_kinds(train)}; test: {_kinds(test)}",
-        warnings=tuple(warnings),
+        warnings=(*warnings, *found.warnings, *said),
+        remarks=said,
     )
 
 

@@ -99,6 +99,7 @@ class Dataset:
         where there is no official split.
     comparable: False as soon as anything but the full official split is loaded.
     warnings: what a reader of the numbers should know (a skipped frame, a missing mask).
+    remarks: those of the warnings that are no fault of the data (videos of one's own that have no labels).
     """
 
     name: str
@@ -109,6 +110,7 @@ class Dataset:
     expected: dict[str, int] = field(default_factory=dict)
     comparable: bool = False
     warnings: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def partial(self) -> bool:
