@@ -101,12 +101,12 @@ def _masks(folder: Path, names: Names, policy: Policy, warnings: list[str]) -> d
 
 
 def remarks(found: Annotations, ids: Sequence[str]) -> list[str]:
-    """That nothing is known, or which of the videos count as normal because a table of all anomalies names none there."""
+    """That nothing is known, or which videos count as normal because a table of all anomalies does not name them."""
     if found.labels is None and not found.masks and found.tracks is None:
         return ["no labels, masks or tracks: scores only, no metrics"]
     tables: list[tuple[str, Collection[str]]] = []
     if found.labels is not None and found.labels.others_normal:
-        tables.append((found.labels.source, found.labels.by_video.keys()))
+        tables.append((found.labels.path.name, [*found.labels.by_video, *found.masks]))
     elif found.labels is None and not found.masks and found.tracks is not None:
         tables.append((found.tracks_source, found.tracks.keys()))
     left = [(source, [video for video in ids if video not in named]) for source, named in tables]
@@ -139,6 +139,7 @@ def annotate(video: Video, found: Annotations, policy: Policy) -> tuple[Video, s
     labels, source = _labels(video.id, found, n_frames, name, policy)
     if labels is None and masks is not None:
         labels, source = any_of(masks[1]), "masks"
+        _check_named(video.id, masks[0], labels, found, policy)
     elif labels is None and tracks is not None:
         labels, source = np.isin(np.arange(n_frames), tracks["frame"]), found.tracks_source
     return Video(video.id, video.source, labels, None if masks is None else masks[1], tracks), source
@@ -149,10 +150,21 @@ def _labels(video: str, found: Annotations, n_frames: int, name: str, policy: Po
         return None, "none"
     of_video = found.labels.by_video.get(video)
     if of_video is None:
-        return (np.zeros(n_frames, bool), found.labels.source) if found.labels.others_normal else (None, "none")
+        normal = found.labels.others_normal and video not in found.masks
+        return (np.zeros(n_frames, bool), found.labels.source) if normal else (None, "none")
     labels, complaint = of_video.fit(n_frames, name)
     _complain(complaint, "labels are matched from the first frame, frames beyond them are normal", policy, found)
     return labels, found.labels.source
+
+
+def _check_named(video: str, path: Path, labels: np.ndarray, found: Annotations, policy: Policy) -> None:
+    """Masks that mark something in a video that a table of all intervals does not name contradict it."""
+    if found.labels is not None and found.labels.others_normal and labels.any():
+        first = int(labels.argmax())
+        complaint = (
+            f"{path}: frame {first} of {video!r} is marked, but {found.labels.path} has no interval of that video"
+        )
+        _complain(complaint, "the masks count", policy, found)
 
 
 def _tracks(

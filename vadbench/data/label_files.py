@@ -24,9 +24,10 @@ _OF_ONE = "start,end or frame,label or label"
 
 @dataclass(frozen=True)
 class LabelFiles:
-    """Labels by test video, what they were read from, and whether the other videos are normal (else: unknown)."""
+    """Labels by test video, the file or folder and its kind, and whether other videos are normal (else: unknown)."""
 
     by_video: dict[str, FrameLabels]
+    path: Path
     source: str
     others_normal: bool = False
 
@@ -48,9 +49,9 @@ def read_labels(path: Path, names: Names, one_based: bool, only: str | None, lef
         table = read_table(path)
         if table.has("start", "end"):
             kind = "intervals from 1, ends included" if one_based else "intervals from 0, half-open"
-            return LabelFiles(_intervals(table, names, one_based), f"{path.name} ({kind})", others_normal=True)
+            return LabelFiles(_intervals(table, names, one_based), path, f"{path.name} ({kind})", others_normal=True)
         if table.has("frame", "label"):
-            return LabelFiles(_frames(table, names), f"{path.name} (a label for every frame)")
+            return LabelFiles(_frames(table, names), path, f"{path.name} (a label for every frame)")
         raise unknown_columns(table, _OF_ALL)
     if only is None:
         shown = f" (columns {', '.join(_header(path))})" if path.suffix.lower() == ".csv" else ""
@@ -58,7 +59,7 @@ def read_labels(path: Path, names: Names, one_based: bool, only: str | None, lef
             f"{path}: it does not say which video it is about{shown}. Expected: {_OF_ALL}; or put a file for each "
             "video into a folder labels/."
         )
-    return LabelFiles({only: read_one(path, one_based)}, path.name)
+    return LabelFiles({only: read_one(path, one_based)}, path, path.name)
 
 
 def read_one(path: Path, one_based: bool, names: Names | None = None) -> FrameLabels:
@@ -111,7 +112,7 @@ def _of_folder(folder: Path, names: Names, one_based: bool, left_out: list[str])
     if not found:
         raise DataError(f"{folder}: no labels of a test video in it ({', '.join('*' + s for s in SUFFIXES)}).")
     suffixes = sorted({labels.path.suffix.lower() for labels in found.values()})
-    return LabelFiles(found, " and ".join(f"{folder.name}/*{suffix}" for suffix in suffixes))
+    return LabelFiles(found, folder, " and ".join(f"{folder.name}/*{suffix}" for suffix in suffixes))
 
 
 def _check_names(table: Table, names: Names) -> None:

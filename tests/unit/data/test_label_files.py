@@ -260,6 +260,20 @@ def test_a_pickled_file_is_refused_unread_and_the_advice_works(site: Path, tmp_p
     assert labels_of(load(site, tmp_path))["door"] == [2, 3]
 
 
+def test_masks_of_a_video_that_the_table_of_intervals_does_not_name(site: Path, tmp_path: Path) -> None:
+    put(tmp_path, "labels.csv", "video,start,end\ngate 2,0,1\n")
+    (tmp_path / "masks").mkdir()
+    np.save(tmp_path / "masks" / "door.npy", np.zeros((10, *SIZE), bool))
+    assert labels_of(load(site, tmp_path)) == {"door": [], "gate 2": [0], "07": []}
+    np.save(tmp_path / "masks" / "door.npy", box_masks(10, *SIZE, range(3, 5)))
+    with pytest.raises(
+        DataError, match=r"masks/door\.npy: frame 3 of 'door' is marked, but .*/labels\.csv has no interval"
+    ):
+        load(site, tmp_path)
+    data = load(site, tmp_path, on_fault="skip")
+    assert labels_of(data)["door"] == [3, 4] and any("the masks count" in warning for warning in data.warnings)
+
+
 def test_masks_of_two_kinds_for_one_video_are_refused(site: Path, tmp_path: Path) -> None:
     masks = box_masks(10, *SIZE, range(3, 5))
     write_images(tmp_path / "masks" / "door", masks.astype(np.uint8))
