@@ -51,6 +51,7 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             (self.path / "run.json").unlink(missing_ok=True)
+            clear_leftovers(self.path)
             self._mark("running")
             write_atomically(self.path / "config.yaml", config_yaml)
             write_atomically(self.path / "overrides.txt", "".join(f"{word}\n" for word in overrides))
@@ -84,6 +85,12 @@ def write_atomically(path: Path, text: str) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Delete temporary files of killed writers of this machine. Only for whoever is alone in ``folder``."""
+    for path in folder.glob(f".*.{socket.gethostname()}.*"):
+        path.unlink(missing_ok=True)
 
 
 def _alive(state: Mapping[str, Any]) -> bool:

@@ -95,7 +95,8 @@ def _forget_some(results, draw: random.Random) -> None:
 def _nothing_is_left_over(results) -> None:
     assert len(list(results.glob("runs/*/*/*/run.json"))) == 12
     assert not list(results.glob("runs/*/*/*/state.json"))
-    assert [p for p in results.rglob("*") if p.suffix in (".tmp", ".part")] == []
+    files = [path for path in results.rglob("*") if path.is_file()]
+    assert [path for path in files if path.suffix in (".tmp", ".part") or path.name.startswith(".")] == []
     for entry in entries(results / "cache"):
         assert entry.fault(fresh=True) is None
     for data in (results / "cache").rglob("*.safetensors"):

@@ -21,7 +21,7 @@ from vadbench.sweep.launchers import Launcher, Worker, finish, start
 from vadbench.sweep.lease import visible_gpus
 from vadbench.sweep.mirroring import SweepMirror
 from vadbench.sweep.points import Point, expand
-from vadbench.sweep.states import complete_since, state_of, tried_since
+from vadbench.sweep.states import complete_since, settle, state_of, tried_since
 from vadbench.sweep.sweep_folder import SweepFolder, Task, Work
 
 log = logging.getLogger(__name__)
@@ -87,14 +87,17 @@ class Sweep:
         mirror = SweepMirror(self.folder, self.config, self.results)
         interrupted = False
         if todo:
-            self.since = self.folder.begin()
-            self._record(mirror)
-            with _signals_interrupt():
+            with self.folder.alone(), _signals_interrupt():
+                self.since = self.folder.begin()
+                self._record(mirror)
                 try:
                     self._rounds(todo, mirror)
                 except KeyboardInterrupt:
                     interrupted = True
                     log.warning("interrupted; the same command goes on from here")
+        for item in self.unique:
+            if item.folder is not None:
+                settle(item.folder)
         states = Counter(self.state(item) for item in self.unique)
         mirror.finish([i.folder.path for i in self.unique if i.folder], states, self.words)
         self._record(mirror)

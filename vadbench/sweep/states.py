@@ -9,7 +9,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from vadbench.run_folder import RunFolder
+from vadbench.run_folder import RunFolder, clear_leftovers
 
 
 def lock_of(folder: Path) -> FileLock:
@@ -42,6 +42,18 @@ def mark_of(folder: RunFolder) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return mark if isinstance(mark, dict) else {}
+
+
+def settle(folder: RunFolder) -> None:
+    """Finish what a run that was killed after its record was written did not get to: its mark goes."""
+    if folder.complete and (folder.path / "state.json").exists():
+        try:
+            with lock_of(folder.path):
+                if folder.complete:
+                    (folder.path / "state.json").unlink(missing_ok=True)
+                    clear_leftovers(folder.path)
+        except Timeout:  # its process is about to do so itself
+            return
 
 
 def tried_since(folder: RunFolder, since: float) -> bool:

@@ -12,13 +12,17 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
+from vadbench.errors import VadbenchError
 from vadbench.provenance import now
-from vadbench.run_folder import write_atomically
+from vadbench.run_folder import clear_leftovers, write_atomically
 from vadbench.store.key import digest
 from vadbench.sweep.inventory import Item
 
@@ -87,9 +91,22 @@ class SweepFolder:
         """Where workers print to."""
         return self.path / "workers"
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Be the only start of this sweep; VadbenchError if there is one already."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.path / "sweep.lock", timeout=0):
+                yield
+        except Timeout:
+            raise VadbenchError(
+                f"this sweep is being run by another process: see {self.path / 'log.txt'}. Wait for it, or end it first."
+            ) from None
+
     def begin(self) -> float:
         """Make the folders and forget faults of an earlier start; returns the time by the clock of the file system."""
         self.workers.mkdir(parents=True, exist_ok=True)
+        clear_leftovers(self.path)
         for path in (self.path / "faults").glob("*.json"):
             path.unlink()
         write_atomically(self.path / "began.txt", now())

@@ -10,7 +10,7 @@ import time
 from filelock import FileLock
 
 from vadbench.run_folder import RunFolder
-from vadbench.sweep.states import complete_since, state_of, tried_since
+from vadbench.sweep.states import complete_since, settle, state_of, tried_since
 
 
 def _marked(path, state, pid=None, since="2026-11-22T10:00:00+00:00"):
@@ -51,3 +51,18 @@ def test_complete_since(tmp_path):
     assert complete_since(RunFolder(path), time.time() - 5)
     assert not complete_since(RunFolder(path), time.time() + 5)
     assert not complete_since(RunFolder(tmp_path / "none"), 0)
+
+
+def test_a_run_that_was_killed_after_its_record_is_settled(tmp_path):
+    folder = _marked(tmp_path / "run", "running")
+    (folder.path / "run.json").write_text("{}")
+    left = folder.path / f".state.json.{socket.gethostname()}.1234"
+    left.write_text("{")
+    with FileLock(tmp_path / "run.lock"):
+        settle(folder)
+        assert (folder.path / "state.json").exists()  # its process is still there
+    settle(folder)
+    assert sorted(path.name for path in folder.path.iterdir()) == ["run.json"]
+    unfinished = _marked(tmp_path / "other", "failed")
+    settle(unfinished)
+    assert state_of(unfinished) == "failed"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vadbench.errors import VadbenchError
 from vadbench.run_folder import RunFolder
 from vadbench.sweep.inventory import Item
 from vadbench.sweep.sweep_folder import SweepFolder, Task, Work
@@ -101,4 +103,12 @@ def test_threads_are_bounded_inside():
         assert all(pool["num_threads"] == 1 for pool in threadpool_info())
         assert os.environ["OMP_NUM_THREADS"] == "1"
     with bounded_threads(0):
+        pass
+
+
+def test_a_sweep_is_run_by_one_process_at_a_time(tmp_path):
+    with SweepFolder(tmp_path).alone():
+        with pytest.raises(VadbenchError, match="another process"), SweepFolder(tmp_path).alone():
+            pass
+    with SweepFolder(tmp_path).alone():
         pass
