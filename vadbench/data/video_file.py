@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vadbench.data.image import check_pixels, to_uint8
-from vadbench.data.source import Fault, Policy, Source, TooLarge
+from vadbench.data.image import to_uint8
+from vadbench.data.packets import Scan, packets, read_packets, reason
+from vadbench.data.source import Fault, Policy, Source
 from vadbench.errors import DataError
 
 SUFFIXES = (".avi", ".mp4", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".webm", ".wmv", ".flv", ".ts", ".3gp", ".ogv")
 
-# Each packet of these holds exactly one picture, so counting packets counts frames without decoding any.
-_ONE_TO_ONE = {"mpeg4", "mjpeg", "h264", "hevc", "ffv1", "rawvideo", "png", "huffyuv", "ffvhuff", "utvideo"}
-# A smaller packet may be a placeholder without a picture (an uncoded MPEG-4 VOP): such a file is counted by decoding.
-_SMALLEST_PICTURE = 32
 _BLOCK = 1 << 20
 # Formats that FFmpeg would dither on the way to 8 bits, and the one that holds the same values in the usual byte order.
 _SIXTEEN_BITS = {
@@ -30,20 +26,6 @@ _SIXTEEN_BITS = {
     "rgba64le": "rgb48le",
     "rgba64be": "rgb48le",
 }
-
-
-@dataclass(frozen=True)
-class _Scan:
-    """What the packets of a file say.
-
-    ``order`` maps the presentation stamp of each packet to its frame number, where stamps order the frames; only their
-    order is used.
-    """
-
-    packets: int
-    one_to_one: bool
-    order: dict[int, int] | None
-    short: str | None  # why the file seems cut short
 
 
 class VideoFile(Source):
@@ -59,9 +41,9 @@ class VideoFile(Source):
         super().__init__(str(self.path), policy or Policy())
         if not self.path.is_file():
             raise DataError(f"{self.path}: no such video file.")
-        self._scanned: _Scan | None = None
+        self._scanned: Scan | None = None
         self._count: int | None = None
-        self._shape: tuple[int, int] | None = None
+        self._shape: tuple[tuple[int, int], float] | None = None
 
     @property
     def n_frames(self) -> int:
@@ -69,21 +51,25 @@ class VideoFile(Source):
         if self._count is None:
             scan = self._scan()
             if scan.short is not None:
-                self._note_short(scan)
+                self._note_damage("cut short", f"it holds {scan.packets} frames, and {scan.short}")
             self._count = scan.packets if scan.one_to_one else sum(1 for _ in self._converted(convert=False))
         return self._count
 
     @property
     def size(self) -> tuple[int, int]:
         """(H, W) after rotation."""
+        (height, width), rotation = self._shape_as_stored()
+        return (width, height) if _turns(rotation) % 2 else (height, width)
+
+    def _shape_as_stored(self) -> tuple[tuple[int, int], float]:
+        """(H, W) before rotation, and the rotation in degrees; every picture must have that size."""
         if self._shape is None:
             with self._open() as container:
-                stream = _video_stream(container, self.path)
-                shape, rotation = (stream.codec_context.height, stream.codec_context.width), 0
+                stream = self._stream(container)
+                self._shape = (stream.codec_context.height, stream.codec_context.width), 0.0
                 if container.format.name != "avi":  # an AVI can't ask for a rotation; others say it with a picture
                     for frame in _first_picture(container, stream):
-                        shape, rotation = (frame.height, frame.width), frame.rotation
-                self._shape = (shape[1], shape[0]) if _turns(rotation) % 2 else shape
+                        self._shape = (frame.height, frame.width), frame.rotation
         return self._shape
 
     @property
@@ -109,43 +95,29 @@ class VideoFile(Source):
             address = f"file:{os.fspath(self.path.absolute())}"
             return av.open(address, metadata_errors="replace", options={"protocol_whitelist": "file"})
         except (av.error.FFmpegError, OSError, UnicodeError) as error:
-            raise DataError(f"{self.path}: it can't be opened as a video: {_reason(error)}.") from None
+            raise DataError(f"{self.path}: it can't be opened as a video: {reason(error)}.") from None
 
-    def _scan(self) -> _Scan:
+    def _stream(self, container: Any) -> Any:
+        """The first video stream that is no cover picture."""
+        from av.stream import Disposition
+
+        for stream in container.streams.video:
+            if stream.disposition & Disposition.attached_pic:
+                continue
+            if stream.codec_context is None:
+                raise DataError(f"{self.path}: its codec is not one that can be read, or its header is damaged.")
+            # With several threads a decoder marks and mends damage in the order in which slices happen to end.
+            stream.codec_context.thread_count = 1
+            stream.codec_context.options = {"max_pixels": str(self.policy.max_pixels)}
+            return stream
+        raise DataError(f"{self.path}: there is no video stream in it.")
+
+    def _scan(self) -> Scan:
         """Read the packets once, decoding nothing."""
         if self._scanned is None:
             with self._open() as container:
-                self._scanned = self._read_packets(container, _video_stream(container, self.path))
+                self._scanned = read_packets(container, self._stream(container), self.path, self.policy)
         return self._scanned
-
-    def _read_packets(self, container: Any, stream: Any) -> _Scan:
-        import av
-
-        promised, bound = stream.frames, self.policy.max_video_frames
-        context = stream.codec_context
-        check_frames(self.path, promised, bound)
-        try:
-            check_pixels(context.height, context.width, self.policy.max_pixels)
-        except TooLarge as error:
-            raise TooLarge(f"{self.path}: {error}.") from None
-        stamps: list[int | None] = []
-        plain, short = context.name in _ONE_TO_ONE, None
-        smallest = _SMALLEST_PICTURE if context.name == "mpeg4" else 0
-        try:
-            for packet in container.demux(stream):
-                if packet.size and not packet.is_discard:
-                    plain = plain and packet.size >= smallest and (bool(stamps) or packet.is_keyframe)
-                    stamps.append(packet.pts)
-                    check_frames(self.path, len(stamps), bound)
-        except av.error.FFmpegError as error:
-            short = f"reading stops after packet {len(stamps)}: {_reason(error)}"
-        if short is None and promised > len(stamps):
-            short = f"its header promises {promised} frames"
-        known = sorted(stamp for stamp in stamps if stamp is not None)
-        short = short or _missing_time(container, stream, known)
-        ordered = plain and len(set(known)) == len(stamps)
-        order = {stamp: number for number, stamp in enumerate(known)} if ordered else None
-        return _Scan(len(stamps), plain, order, short)
 
     def _pictures(self) -> Iterator[np.ndarray | Fault]:
         return self._converted(convert=True)
@@ -154,9 +126,9 @@ class VideoFile(Source):
         """A picture (unconverted, if only counted) or a fault for each frame number, in order."""
         scan = self._scan()
         if scan.short is not None:
-            self._note_short(scan)
+            self._note_damage("cut short", f"it holds {scan.packets} frames, and {scan.short}")
         number, cause = 0, "it gives no picture"
-        size = None
+        size, rooted = self._shape_as_stored()[0], False
         for found in self._decoded():
             if isinstance(found, str):
                 cause = found
@@ -168,14 +140,19 @@ class VideoFile(Source):
             for missing in range(number, place):
                 yield self._fault(missing, cause)
             number = max(number, place)
-            size = size or (found.height, found.width)
-            yield self._picture(found, number, size, convert)
+            if scan.one_to_one and number >= scan.packets:
+                self._note_damage("damaged", f"it holds {scan.packets} packets, and more pictures come out of them")
+                return
+            picture = self._picture(found, number, size, convert)
+            if not rooted and not isinstance(picture, Fault):
+                # After a damaged start the decoder builds on memory that nothing was written to.
+                rooted = number == 0 or bool(found.key_frame)
+                picture = picture if rooted else self._fault(number, "no sound key frame comes before it")
+            yield picture
             number += 1
         if scan.one_to_one:
             for missing in range(number, scan.packets):
                 yield self._fault(missing, cause)
-            if number > scan.packets:
-                raise DataError(f"{self.path}: {number} pictures decode from {scan.packets} packets; write it anew.")
 
     def _picture(self, frame: Any, number: int, size: tuple[int, int], convert: bool) -> Any:
         if frame.is_corrupt:
@@ -190,45 +167,21 @@ class VideoFile(Source):
 
     def _decoded(self) -> Iterator[Any]:
         """Every decoded picture in order of presentation; a text where a packet can't be decoded."""
-        import av
-
         with self._open() as container:
-            stream = _video_stream(container, self.path)
-            stream.codec_context.options = {"max_pixels": str(self.policy.max_pixels)}
-            try:
-                for packet in container.demux(stream):
-                    yield from _decode(packet)
-            except av.error.FFmpegError:
-                return  # the scan met the same and has said so
+            for packet in packets(container, self._stream(container)):
+                if isinstance(packet, str):
+                    return  # the scan met the same and has said so
+                yield from _decode(packet)
 
     def _fault(self, number: int, message: str) -> Fault:
         return Fault(number, f"{self.path}: frame {number}: {message}")
 
-    def _note_short(self, scan: _Scan) -> None:
-        message = f"{self.path}: cut short: it holds {scan.packets} frames, and {scan.short}"
+    def _note_damage(self, what: str, message: str) -> None:
+        message = f"{self.path}: {what}: {message}"
         if self.policy.on_fault == "error":
             raise DataError(f"{message}. Fetch it again, or set dataset.on_fault=skip to take the frames it holds.")
         if message not in self.damage:
             self.damage.append(message)
-
-
-def check_frames(path: Path, count: int, bound: int) -> None:
-    """Refuse a video of more than ``bound`` frames."""
-    if count > bound:
-        raise TooLarge(
-            f"{path}: {count:,} frames or more are above the bound of {bound:,}; "
-            f"if that is meant, set dataset.max_video_frames={count}"
-        )
-
-
-def _video_stream(container: Any, path: Path) -> Any:
-    """The first video stream that is no cover picture."""
-    from av.stream import Disposition
-
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:
-            return stream
-    raise DataError(f"{path}: there is no video stream in it.")
 
 
 def _pixels(frame: Any) -> np.ndarray:
@@ -242,8 +195,8 @@ def _pixels(frame: Any) -> np.ndarray:
 
 def _first_picture(container: Any, stream: Any) -> Iterator[Any]:
     """The first picture that decodes, or nothing."""
-    for packet in container.demux(stream):
-        for frame in _decode(packet):
+    for packet in packets(container, stream):
+        for frame in [] if isinstance(packet, str) else _decode(packet):
             if not isinstance(frame, str):
                 yield frame
                 return
@@ -256,40 +209,9 @@ def _decode(packet: Any) -> list[Any]:
     try:
         return list(packet.decode())
     except av.error.FFmpegError as error:
-        return [f"a packet does not decode: {_reason(error)}"]
-
-
-def _missing_time(container: Any, stream: Any, stamps: list[int]) -> str | None:
-    """Why frames seem to be missing, in containers that give no frame count; None if they don't."""
-    if len(stamps) < 2:
-        return None
-    steps = np.diff(stamps)
-    usual = float(np.median(steps))
-    if container.format.name.startswith("matroska"):
-        promised = _seconds(stream.metadata.get("DURATION", ""))
-        found = float((stamps[-1] + 1.5 * usual) * stream.time_base)
-        return f"its header promises {promised:.2f} s" if promised > found else None
-    # A transport stream has a constant rate; packets that were lost leave a gap and nothing else.
-    if container.format.name == "mpegts" and np.mean(np.abs(steps - usual) <= 1) > 0.9:
-        lost = int(np.round(steps / usual - 1).clip(min=0).sum())
-        return f"its stamps leave room for {lost} more" if lost else None
-    return None
-
-
-def _seconds(tag: str) -> float:
-    """Seconds of ``00:00:02.400000000``; 0 where the tag is none."""
-    parts = tag.split(":")
-    try:
-        return sum(float(part) * 60**power for power, part in enumerate(reversed(parts)))
-    except ValueError:
-        return 0.0
+        return [f"a packet does not decode: {reason(error)}"]
 
 
 def _turns(rotation: float) -> int:
     """Quarter turns counterclockwise for a rotation in degrees."""
     return round(rotation / 90) % 4
-
-
-def _reason(error: Exception) -> str:
-    """What FFmpeg says, without the path that it repeats."""
-    return getattr(error, "strerror", None) or str(error)

@@ -165,6 +165,60 @@ def test_a_damaged_packet_among_b_frames_leaves_every_other_frame_in_its_place(t
     assert np.array_equal(got[:10], whole[:10]) and np.array_equal(got[20:], whole[20:])
 
 
+def test_after_a_damaged_start_nothing_counts_before_the_next_key_frame(tmp_path: Path) -> None:
+    clip = moving_clip(30, 144, 192)
+    path = write_video(tmp_path / "s.avi", clip, "mpeg4", options={"g": "10"})
+    whole = read(VideoFile(path))
+    place, size = packets(path)[0]
+    data = bytearray(path.read_bytes())
+    data[place + size // 2 : place + size - 8] = bytes(size - 8 - size // 2)  # its header stays
+    path.write_bytes(data)
+    source = VideoFile(path, SKIP)
+    got = read(source)
+    assert sorted(source.faults) == list(range(10)) and "no sound key frame" in source.faults[4]
+    assert all(np.array_equal(frame, whole[10]) for frame in got[:10])
+    assert np.array_equal(got[10:], whole[10:])
+
+
+FUZZED = [("z.avi", "mpeg4", {}), ("z.mkv", "libx264", {"g": "8", "bf": "2"}), ("z.ts", "libx264", {"g": "8"})]
+FUZZED += [("z.mpg", "mpeg2video", {"bf": "2"}), ("z.webm", "libvpx-vp9", {}), ("z.mp4", "libx264", {"g": "8"})]
+
+
+@pytest.mark.parametrize(("name", "codec", "options"), FUZZED)
+def test_no_damage_breaks_the_contract(tmp_path: Path, name: str, codec: str, options: dict[str, str]) -> None:
+    """Flipped, cut, zeroed and lost bytes: a DataError, or exactly n_frames frames of one size, twice the same."""
+    rng = np.random.default_rng(len(name) + len(codec))
+    sound = write_video(tmp_path / name, moving_clip(24, 64, 96), codec, options=options).read_bytes()
+    for turn in range(12):
+        data = bytearray(sound)
+        place = int(rng.integers(len(data)))
+        if turn % 4 == 0:
+            data = data[:place]
+        elif turn % 4 == 1:
+            data[place : place + 100] = bytes(len(data[place : place + 100]))
+        elif turn % 4 == 2:
+            del data[place : place + int(rng.integers(1, 300))]
+        else:
+            for at in rng.integers(len(data), size=20):
+                data[at] ^= 1 << int(rng.integers(8))
+        path = tmp_path / f"{turn}_{name}"
+        path.write_bytes(data)
+        try:
+            source = VideoFile(path, SKIP)
+            got = read(source)
+        except DataError:
+            with pytest.raises(DataError):
+                list(VideoFile(path).frames())
+            continue
+        assert got.shape == (source.n_frames, *source.size, 3)
+        assert np.array_equal(read(VideoFile(path, SKIP)), got)
+        if source.faults or source.damage:
+            with pytest.raises(DataError):
+                list(VideoFile(path).frames())
+        else:
+            assert np.array_equal(read(VideoFile(path)), got)
+
+
 @pytest.mark.parametrize("name", ["t.avi", "t.mkv", "t.webm"])
 def test_a_truncated_file_is_an_error_or_its_sound_part(tmp_path: Path, name: str) -> None:
     clip = moving_clip(40, 144, 192)
