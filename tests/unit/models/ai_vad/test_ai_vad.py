@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -43,6 +45,15 @@ def test_documented_names_and_defaults() -> None:
     parameters = list(inspect.signature(AiVad).parameters.values())
     assert {p.name: p.default for p in parameters[: len(documented)]} == documented
     assert [p.name for p in parameters[: len(documented)]] == list(documented)
+
+
+def test_importing_the_class_imports_no_network_library() -> None:
+    program = (
+        "import sys; from vadbench.models.ai_vad import AiVad; "
+        "print([m for m in ('torch', 'torchvision', 'open_clip', 'sklearn', 'cv2', 'onnxruntime') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_what_moves_too_fast_is_found_and_named() -> None:
