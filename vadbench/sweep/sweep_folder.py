@@ -95,13 +95,17 @@ class SweepFolder:
     def alone(self) -> Iterator[None]:
         """Be the only start of this sweep; VadbenchError if there is one already."""
         self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / "sweep.lock")
         try:
-            with FileLock(self.path / "sweep.lock", timeout=0):
-                yield
+            lock.acquire(timeout=0)
         except Timeout:
             raise VadbenchError(
-                f"this sweep is being run by another process: see {self.path / 'log.txt'}. Wait for it, or end it first."
+                f"another process runs this sweep: see {self.path / 'log.txt'}. Wait for it, or end it first."
             ) from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     def begin(self) -> float:
         """Make the folders and forget faults of an earlier start; returns the time by the clock of the file system."""

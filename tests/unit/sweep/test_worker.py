@@ -107,8 +107,8 @@ def test_threads_are_bounded_inside():
 
 
 def test_a_sweep_is_run_by_one_process_at_a_time(tmp_path):
-    with SweepFolder(tmp_path).alone():
-        with pytest.raises(VadbenchError, match="another process"), SweepFolder(tmp_path).alone():
-            pass
+    twice = pytest.raises(VadbenchError, match="another process")
+    with SweepFolder(tmp_path).alone(), twice, SweepFolder(tmp_path).alone():
+        pass
     with SweepFolder(tmp_path).alone():
         pass
