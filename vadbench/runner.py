@@ -183,7 +183,7 @@ def _recorded(folder: RunFolder) -> Iterator[None]:
     logging.getLogger().addHandler(handler)
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # the latter is how a preempted Slurm task ends
         folder.end("interrupted")
         raise
     except BaseException as error:

@@ -122,7 +122,7 @@ def _own_first(pairs: list[Any], rank: int, world: int) -> list[Any]:
 
 def _wanted(item: Item, work: Work) -> bool:
     """True unless a point is done, was tried in this start, or is in another worker's hands."""
-    from vadbench.sweep.states import complete_since, state_of, tried_since
+    from vadbench.sweep.states import complete_since, mark_of, state_of, tried_since
 
     assert item.folder is not None
     state = state_of(item.folder)
@@ -130,8 +130,11 @@ def _wanted(item: Item, work: Work) -> bool:
         return work.rerun and not complete_since(item.folder, work.since)
     if state == "running":
         return False
-    # What killed one worker would kill the next; it gets its second chance in a process of its own.
-    return state == "absent" or not tried_since(item.folder, work.since) or (state == "interrupted" and work.retry)
+    if state == "absent" or not tried_since(item.folder, work.since):
+        return True
+    # A run that could still say that it was interrupted is taken up again, such as by a Slurm task that was requeued.
+    # One that fell silent killed its worker and might kill the next: it gets its second chance alone.
+    return state == "interrupted" and (work.retry or mark_of(item.folder).get("state") == "interrupted")
 
 
 def _run_point(sweep: SweepFolder, task: Task, item: Item, work: Work) -> None:

@@ -42,7 +42,7 @@ def _folder(path, state=None, written=200.0):
 def test_what_is_wanted(tmp_path):
     def wanted(state, written=200.0, **changes):
         folder = _folder(tmp_path / f"{state}-{written}-{changes}", state, written)
-        return _wanted(Item(None, folder=folder), _work(**changes))  # type: ignore[arg-type]
+        return _wanted(Item(None, folder=folder), _work(**changes))
 
     assert wanted(None)  # never begun
     assert not wanted("complete")
@@ -51,8 +51,10 @@ def test_what_is_wanted(tmp_path):
     assert wanted("failed", 50.0)  # by an earlier start: tried again
     assert not wanted("failed", 200.0)  # by this one: once is enough
     assert wanted("interrupted", 50.0)
-    assert not wanted("interrupted", 200.0)  # it killed a worker of this start
-    assert wanted("interrupted", 200.0, retry=True)  # its second chance
+    assert wanted("interrupted", 200.0)  # it was told to stop, as by a preemption
+    assert not wanted("running", 200.0)  # it fell silent: it killed a worker of this start
+    assert wanted("running", 200.0, retry=True)  # its second chance
+    assert wanted("running", 50.0)  # it fell silent in an earlier start
 
 
 def test_what_another_process_runs_is_left_alone(tmp_path):
