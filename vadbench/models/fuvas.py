@@ -124,6 +124,7 @@ class Fuvas:
         self.extractor = ClipExtractor(backbone, clip, pre_processor, batch_size, short_videos, weights_name)
         self.decomposition: Decomposition | None = None
         self.n_components = 0
+        self._shape: tuple[int, ...] | None = None  # (C, t, h, w) of the training clips
 
     def fit(self, features: Mapping[str, Mapping[str, Features]], remember: Remember | None = None) -> None:
         """Find the components of the training clips.
@@ -131,6 +132,7 @@ class Fuvas:
         ``features``: video id to layer to ``{"features": (N, C, t, h, w)}``. ``remember``: where parts of the
         decomposition are kept between fits that differ in level only, see :func:`vadbench.density.pca.decompose`.
         """
+        self._shape = None
         self.decomposition = decompose(self.training_rows(features), self.pca_level, remember)
         self.n_components = self.decomposition.n_components(self.pca_level, self.components)
         if self.n_components == 0:
@@ -144,6 +146,8 @@ class Fuvas:
 
     def training_rows(self, features: Mapping[str, Mapping[str, Features]]) -> list[np.ndarray]:
         """The matrix that is decomposed, ``(n_i, D)`` for each video: pooled, flattened, ``shots`` of them."""
+        for video in sorted(features):
+            self._check_shape(video, features[video][self.layer]["features"].shape[1:])
         maps = [features[video][self.layer]["features"] for video in sorted(features)]
         n_clips = sum(len(m) for m in maps)
         if self.shots is None:
@@ -161,6 +165,7 @@ class Fuvas:
         if self.decomposition is None:
             raise RuntimeError("fit before you score")
         arrays = features[self.layer]
+        self._check_shape(video.id, arrays["features"].shape[1:])
         energy = self._energy_maps(arrays["features"])
         clip_scores = getattr(np, self.score_reduction)(energy, axis=(1, 2))
         weights, filled = clip_weights(
@@ -181,6 +186,17 @@ class Fuvas:
             "target_frame": self.target_frame,
             "fill": self.fill,
         }
+
+    def _check_shape(self, video: str, shape: tuple[int, ...]) -> None:
+        """All clips must have feature maps of one shape, that of the first training video."""
+        if self._shape is None:
+            self._shape = shape
+        if shape != self._shape:
+            raise ConfigError(
+                f"video {video!r}: its features are {' x '.join(map(str, shape))}, those of the first training video "
+                f"{' x '.join(map(str, self._shape))}: frames differ in size. Bring all to one size with "
+                "backbone.size=[HEIGHT,WIDTH], or choose some (dataset.train_videos, dataset.test_videos)."
+            )
 
     @property
     def _has_maps(self) -> bool:

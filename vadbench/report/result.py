@@ -41,9 +41,11 @@ def _title(record: Mapping[str, Any]) -> str:
 def _data_lines(record: Mapping[str, Any]) -> list[str]:
     data, filled = record["dataset"], record["coverage"]["filled"]
     weights = ", ".join(f"{w['part']} {w['name']}" for w in record["weights"]) or "none needed"
+    anomalous = data["anomalous_frames"]
+    known = "not all labelled" if anomalous is None else f"{anomalous} anomalous"
     return [
         f"  {data['train_videos']} training videos ({data['train_frames']} frames), "
-        f"{data['test_videos']} test videos ({data['test_frames']} frames, {data['anomalous_frames']} anomalous)",
+        f"{data['test_videos']} test videos ({data['test_frames']} frames, {known})",
         f"  weights: {weights}; every frame has a score, {filled} of {record['coverage']['frames']} filled in "
         f"from neighbouring clips",
     ]

@@ -295,6 +295,7 @@ def test_a_run_without_labels_gives_scores_and_no_metrics(
     printed, record = run(runnable, tmp_path / "results", capsys)
     assert record["metrics"] == {} and record["dataset"]["label_source"] == "none"
     assert "no metrics" in printed and "scores only" in printed
+    assert "(36 frames, not all labelled)" in printed and "None" not in printed
     table = pd.read_parquet(next((tmp_path / "results" / "runs").rglob("scores.parquet")))
     assert table.groupby("video").size().to_dict() == {"door": 20, "gate 2": 16}
     assert np.isfinite(table["score"]).all() and table["label"].isna().all()

@@ -140,6 +140,14 @@ def test_a_video_shorter_than_a_clip_is_refused_or_padded() -> None:
     assert result.scores.shape == (3,) and np.isfinite(result.scores).all()
 
 
+def test_videos_of_two_sizes_are_refused_by_name() -> None:
+    """Also where the number of features happens to be the same."""
+    data, turned = dataset(), video("turned", 30, size=(32, 24))
+    for train, test in ((data.train, (turned,)), ((*data.train, turned), data.test)):
+        with pytest.raises(ConfigError, match=r"'turned': .* 8 x 6, .* 6 x 8: .*backbone\.size"):
+            score_dataset(Fuvas(RandomFilters(), clip=PLAN), Dataset("stand_in", train, test))
+
+
 def test_batches_change_nothing() -> None:
     data = dataset()
     one = score_dataset(Fuvas(RandomFilters(), clip=PLAN, batch_size=1), data).scores
