@@ -18,6 +18,7 @@ from vadbench.evaluation.frame import (
 from vadbench.evaluation.intervals import Interval
 from vadbench.evaluation.pixel import aupro, pixel_auroc, pixel_average_precision, pixel_f1, pixel_metrics
 from vadbench.evaluation.protocols import apply, load_protocol, load_protocols, protocol_names
+from vadbench.evaluation.region_bootstrap import bootstrap_regions
 from vadbench.evaluation.region_maps import detections_from_maps, rbdc_tbdc_from_maps
 from vadbench.evaluation.regions import RegionCriteria, rbdc_tbdc
 from vadbench.evaluation.thresholds import f1_at, oracle_f1, training_threshold
@@ -33,6 +34,7 @@ __all__ = [
     "aupro",
     "average_precision",
     "bootstrap",
+    "bootstrap_regions",
     "detection_delay",
     "detections_from_maps",
     "dual_pixel_criterion",

@@ -204,7 +204,8 @@ def _text(result: dict[str, Any], found: Evaluation) -> str:
         f"anomalous, digest {labels['digest'][:12]}",
         f"          {labels['recognised'] or 'not the labels of a known test set'}",
         f"coverage  {scored} of {all_frames} labelled frames scored ({100 * scored / max(all_frames, 1):.2f}%), "
-        f"{coverage['clips']} clips" + (", PARTIAL" if coverage["partial"] else ""),
+        f"{coverage['frames_filled']} filled in, {coverage['clips']} clips"
+        + (", PARTIAL" if coverage["partial"] else ""),
     ]
     if coverage["clips_absent"]:
         lines.append(f"          clips without scores: {', '.join(coverage['clips_absent'])}")

@@ -18,6 +18,7 @@ from vadbench.evaluation.intervals import JACKKNIFE_DRAWS, Interval, interval
 from vadbench.evaluation.maps import FrameArrays
 from vadbench.evaluation.metric_entry import entry
 from vadbench.evaluation.pixel_table import pixel_table_by_video
+from vadbench.evaluation.region_bootstrap import bootstrap_regions
 from vadbench.evaluation.region_maps import rbdc_tbdc_from_maps
 from vadbench.evaluation.regions import RegionCriteria, rbdc_tbdc
 from vadbench.evaluation.resampled import Draw
@@ -53,19 +54,22 @@ def map_metrics(
         tracks = to_edges(tracks_from_masks(masks_by_video))
         source = "derived from masks (3-D components)"
         n_frames = {video: n for video, n in n_frames.items() if video in masks_by_video}
+    values: tuple[float | Interval, float | Interval]
     if detections is not None:
         known = detections[detections["video"].astype(str).isin(n_frames)]
         regions = rbdc_tbdc(known, tracks, n_frames, inclusive_pixels=False)
+        values = bootstrap_regions(known, tracks, n_frames, inclusive_pixels=False, resamples=resamples, seed=seed)
         rule = "detections"
     else:
-        kept = {video: n for video, n in n_frames.items() if video in maps}
+        n_frames = {video: n for video, n in n_frames.items() if video in maps}
         regions = rbdc_tbdc_from_maps(
-            {video: maps[video] for video in kept}, tracks[tracks["video"].isin(kept)], inclusive_pixels=False
+            {video: maps[video] for video in n_frames}, tracks[tracks["video"].isin(n_frames)], inclusive_pixels=False
         )
+        values = regions.rbdc, regions.tbdc  # each resample would need a sweep of its own
         rule = "components of score maps, threshold sweep"
     more = {"ground_truth": source, "regions": rule, "fpr_reached": regions.fpr_reached, "endpoint": "flat"}
-    found["rbdc"] = entry(regions.rbdc, len(n_frames), "raw", **more)
-    found["tbdc"] = entry(regions.tbdc, len(n_frames), "raw", **more)
+    found["rbdc"] = entry(values[0], len(n_frames), "raw", **more)
+    found["tbdc"] = entry(values[1], len(n_frames), "raw", **more)
     return found, regions
 
 

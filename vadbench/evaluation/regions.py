@@ -76,12 +76,11 @@ def rbdc_tbdc(
             raise ConfigError(f"{name}={value} must lie in (0, 1]; 0.1 in the paper.")
     found = checked_boxes(detections, "detections", "score", n_frames, inclusive_pixels)
     truth = checked_boxes(tracks, "tracks", "track", n_frames, inclusive_pixels)
-    best, matched = _matches(found, truth, iou, inclusive_pixels)
+    best, matched = match_boxes(found, truth, iou, inclusive_pixels)
+    by_track = track_scores(truth, best, track_fraction).to_numpy(dtype=np.float64)
     frames = sum(int(n) for n in n_frames.values())
-    curve = _curve(found["score"].to_numpy(), matched, best, _track_scores(truth, best, track_fraction), frames)
-    return criteria(
-        curve, endpoint, len(found), len(truth), int(truth[["video", "track"]].drop_duplicates().shape[0]), frames
-    )
+    curve = _curve(found["score"].to_numpy(), matched, best, by_track, frames)
+    return criteria(curve, endpoint, len(found), len(truth), by_track.size, frames)
 
 
 def criteria(
@@ -125,7 +124,11 @@ def checked_boxes(
         raise DataError(
             f"The {name} name video {unknown.iloc[0]!r}, which has no n_frames. {nearest(unknown.iloc[0], lengths)}"
         )
-    beyond = rows[(rows["frame"] < 0) | (rows["frame"] >= rows["video"].map(lengths))]
+    frame = rows["frame"].to_numpy(dtype=np.float64)
+    if not np.array_equal(frame, np.floor(frame)):
+        raise DataError(f"The {name} name frame {frame[frame != np.floor(frame)][0]}; frames are whole numbers from 0.")
+    rows["frame"] = frame.astype(np.int64)
+    beyond = rows[(frame < 0) | (frame >= np.array([lengths[video] for video in rows["video"]], dtype=np.float64))]
     if len(beyond):
         row = beyond.iloc[0]
         raise DataError(
@@ -143,10 +146,10 @@ def checked_boxes(
     if value == "track" and rows.duplicated(["video", "track", "frame"]).any():
         row = rows[rows.duplicated(["video", "track", "frame"])].iloc[0]
         raise DataError(f"Track {row['track']} of video {row['video']!r} has two boxes in frame {row['frame']}.")
-    return rows
+    return rows.astype(dict.fromkeys([*_BOX, *(["score"] if value == "score" else [])], np.float64))
 
 
-def _matches(
+def match_boxes(
     found: pd.DataFrame, truth: pd.DataFrame, iou: float, inclusive_pixels: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """For each region the best score of a detection that matches it (−inf: none); for each detection, does it match."""
@@ -173,11 +176,10 @@ def box_iou(a: np.ndarray, b: np.ndarray, inclusive_pixels: bool = True) -> np.n
     return common / (areas - common)
 
 
-def _track_scores(truth: pd.DataFrame, best: np.ndarray, track_fraction: float) -> np.ndarray:
-    """For each track the highest threshold at which enough of its regions are detected; −inf: none."""
-    grouped = pd.Series(best).groupby([truth["video"].to_numpy(), truth["track"].to_numpy()], sort=False)
-    scores = [np.sort(values.to_numpy())[-smallest_count(track_fraction, len(values))] for _, values in grouped]
-    return np.array(scores, dtype=np.float64)
+def track_scores(truth: pd.DataFrame, best: np.ndarray, track_fraction: float) -> pd.Series:
+    """For each track, by video and id, the highest threshold at which enough of its regions are found; −inf: none."""
+    grouped = pd.Series(best).groupby([truth["video"].to_numpy(), truth["track"].to_numpy()])
+    return grouped.agg(lambda values: np.sort(values.to_numpy())[-smallest_count(track_fraction, len(values))])
 
 
 def _curve(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.unit.evaluation import references
 from tests.unit.evaluation.references import boxes
 from vadbench.errors import ConfigError, DataError
-from vadbench.evaluation import rbdc_tbdc
+from vadbench.evaluation import bootstrap_regions, rbdc_tbdc, region_bootstrap
 
 NONE = boxes([], "score")
 
@@ -179,3 +179,62 @@ def test_missing_columns_and_options_name_what_there_is():
         rbdc_tbdc(NONE, boxes([], "track"), {"a": 1}, endpoint="flatt")
     with pytest.raises(ConfigError, match="iou"):
         rbdc_tbdc(NONE, boxes([], "track"), {"a": 1}, iou=0)
+
+
+@given(scene=scenes(), endpoint=st.sampled_from(["flat", "to_one", "truncate"]))
+@settings(max_examples=25)
+def test_each_resample_equals_writing_its_videos_out(scene, endpoint):
+    """The draws behind the interval, against RBDC and TBDC of a set in which videos are repeated."""
+    found, truth, n_frames = scene
+    counts = np.random.default_rng(len(found)).integers(0, 3, (4, len(n_frames))).astype(float)
+    seen = []
+
+    def spy(draw, n_videos, value, *args, **keywords):
+        seen.append(draw(counts))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(region_bootstrap, "interval", spy)
+        bootstrap_regions(found, truth, n_frames, endpoint=endpoint)
+    for i, row in enumerate(counts):
+        copies = [(v, f"{v}-{k}") for v, times in zip(sorted(n_frames), row, strict=True) for k in range(int(times))]
+        tables = [
+            pd.concat([t[t["video"] == v].assign(video=name) for v, name in copies] or [t.iloc[:0]])
+            for t in (found, truth)
+        ]
+        slow = rbdc_tbdc(*tables, {name: n_frames[v] for v, name in copies}, endpoint=endpoint)
+        for draws, value in zip(seen, (slow.rbdc, slow.tbdc), strict=True):
+            assert (math.isnan(draws[i]) and math.isnan(value)) or draws[i] == pytest.approx(value, abs=1e-12)
+
+
+def test_intervals_hold_the_exact_value_and_survive_coarse_thresholds():
+    random = np.random.default_rng(0)
+    n_frames = {f"{v:02d}": 40 for v in range(15)}
+    truth, found = [], []
+    for video in n_frames:
+        strength = random.random()
+        for t in range(10, 30):
+            truth.append((video, t, 10, 10, 30, 30, 0))
+            if random.random() < strength:
+                found.append((video, t, 12, 12, 32, 32, random.random() + 0.3))
+        found += [(video, t, 60, 60, 70, 70, random.random()) for t in range(40) if random.random() < 0.8]
+    found, truth = boxes(found, "score"), boxes(truth, "track")
+    exact = rbdc_tbdc(found, truth, n_frames)
+    fine, coarse = (bootstrap_regions(found, truth, n_frames, resamples=300, n_thresholds=k) for k in (10_000, 40))
+    for interval, value in zip(fine, (exact.rbdc, exact.tbdc), strict=True):
+        assert interval.value == value
+        assert interval.low < value < interval.high or (interval.low, interval.high) == (value, value)
+    assert coarse[0].value == exact.rbdc
+    assert (coarse[0].low, coarse[0].high) == pytest.approx((fine[0].low, fine[0].high), abs=0.02)
+    assert fine[0].high - fine[0].low > 0.1
+
+
+def test_tables_of_other_types_will_do():
+    """Objects for numbers, as an empty table or a hand-made one has them; whole floats for frames."""
+    truth = boxes([("a", t, 0, 0, 9, 9, 0) for t in range(3)], "track")
+    found = truth.rename(columns={"track": "score"}).assign(score=1)
+    assert rbdc_tbdc(found.astype(object), truth, {"a": 3}).rbdc == 1.0
+    assert rbdc_tbdc(found.astype({"frame": float}), truth.astype(object), {"a": 3}).rbdc == 1.0
+    numbered = [t.assign(video=7) for t in (found, truth)]
+    assert rbdc_tbdc(*numbered, {7: 3}).rbdc == 1.0
+    with pytest.raises(DataError, match=r"frame 0\.5"):
+        rbdc_tbdc(found.assign(frame=0.5), truth, {"a": 3})
