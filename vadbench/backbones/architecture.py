@@ -84,6 +84,14 @@ def input_size(config: BackboneConfig) -> tuple[int, int]:
     return size
 
 
+def is_recipe(config: BackboneConfig, layers: Sequence[str]) -> bool:
+    """True if layer, clip length and size are those of the backbone's configuration file."""
+    from vadbench.backbones.catalog import load_config
+
+    recipe = load_config(config.name)
+    return (tuple(layers), config.clip_length, config.size) == ((recipe.layer,), recipe.clip_length, recipe.size)
+
+
 def default_layer(backbone: str) -> str:
     """The layer that conf/backbone names for ``backbone``."""
     from vadbench.backbones.catalog import load_config

@@ -41,9 +41,9 @@ class Network:
         self.device = device
         self._traced: NetworkGraph | None = None
         self._module: fx.GraphModule | None = None
-        # The default layer of a catalogued backbone exists; not asking saves importing torch where features are cached.
-        if layers != (architecture.default_layer(config.name),) or device.startswith("cuda"):
-            architecture.check_layers(self.config, self.facts, self._graph(), self.layers)
+        # The recipe's own layer and clip are known to work; not asking saves importing torch where features are cached.
+        if not architecture.is_recipe(config, layers) or device.startswith("cuda"):
+            architecture.check_layers(config, facts, self._graph(), layers)
             torch_device(device)
 
     @property

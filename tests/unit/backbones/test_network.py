@@ -195,6 +195,13 @@ def test_a_layer_that_can_not_be_had_is_refused_at_once(change: dict[str, str], 
         catalog.build(small(**{"name": "x3d_xs", **change}), (layer,))
 
 
+def test_a_clip_too_short_for_the_default_layer_is_refused_at_once() -> None:
+    with pytest.raises(
+        ConfigError, match=r"'features\.15' of backbone 's3d': it can't be computed for clips of 4 frames"
+    ):
+        catalog.build(small("s3d"))
+
+
 def test_a_node_that_is_no_feature_map_is_refused() -> None:
     config = small("swin3d_t")
     (parameter,) = [n for n in architecture.traced_graph(config, FACTS["swin3d_t"]).nodes if "0_0_attn_qkv_weight" in n]
