@@ -38,7 +38,11 @@ def bootstrap(
     ``metric``: any function of scores ``(T,)`` and labels ``(T,)``; frame_auroc, average_precision and
     equal_error_rate run over all resamples at once. ``average``, ``single_class``: as :func:`micro`, :func:`macro`.
     """
+    if not scores_by_video:
+        raise DataError("There are no videos to draw from.")
+    same_videos(scores_by_video, labels_by_video, ("scores", "labels"))
     scores_by_video = _sorted(scores_by_video)
+    labels_by_video = {video: labels_by_video[video] for video in scores_by_video}
     draw = _resampler(metric, scores_by_video, labels_by_video, average, single_class)
     value = _value(metric, scores_by_video, labels_by_video, average, single_class)
     affordable = _affordable(metric, average, len(scores_by_video) * resamples)
@@ -62,7 +66,9 @@ def paired_bootstrap(
     intervals overlap. DataError if the two have not the same videos.
     """
     same_videos(first_by_video, second_by_video, ("first scores", "second scores"))
+    same_videos(first_by_video, labels_by_video, ("scores", "labels"))
     both = (_sorted(first_by_video), _sorted(second_by_video))
+    labels_by_video = {video: labels_by_video[video] for video in both[0]}
     drawn = [_resampler(metric, runs, labels_by_video, average, single_class) for runs in both]
     values = [_value(metric, runs, labels_by_video, average, single_class) for runs in both]
     n_videos = len(both[0])
@@ -99,7 +105,7 @@ def _resampler(
         raise ConfigError(f"average={average!r} is unknown. {nearest(str(average), ['micro', 'macro'])}")
     rows = [(s, y) for _, s, y in each_video(scores_by_video, labels_by_video)]
     if not rows:
-        raise DataError("There are no videos to draw from.")
+        return lambda counts: np.full(len(counts), np.nan)
     if metric is frame.frame_auroc:
         return pair_auroc(*pair_counts(rows))
     if metric is frame.average_precision:
@@ -110,8 +116,8 @@ def _resampler(
 
 
 def _sorted(by_video: Mapping[str, Any]) -> dict[str, Any]:
-    """By id, so that a seed draws the same videos whatever the order in which they came."""
-    return {video: by_video[video] for video in sorted(by_video, key=str)}
+    """By id, so that a seed draws the same videos whatever the order in which they came; none without frames."""
+    return {video: by_video[video] for video in sorted(by_video, key=str) if len(by_video[video])}
 
 
 def _value(

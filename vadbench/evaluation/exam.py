@@ -26,7 +26,7 @@ from vadbench.evaluation.score_files import has_labels, read_values
 
 EXAMPLES = """\
 examples:
-  python -m vadbench evaluate results/runs/.../scores.parquet
+  python -m vadbench evaluate results/runs/synthetic/fuvas/32b203ca3ed2b204 --protocol all
   python -m vadbench evaluate scores.csv --labels labels.csv --protocol all
   python -m vadbench evaluate dump.npz --array arr_4 --labels frame_labels.npy --offset 4 --direction lower
   python -m vadbench evaluate folder_of_npy --labels UCSDped2.m --json out.json

@@ -14,10 +14,11 @@ from vadbench.evaluation import ranks
 from vadbench.evaluation.bootstrap import bootstrap
 from vadbench.evaluation.criterion import criterion_scores
 from vadbench.evaluation.frame import equal_error_rate, frame_auroc
+from vadbench.evaluation.histogram import pixel_histogram
 from vadbench.evaluation.intervals import JACKKNIFE_DRAWS, Interval, interval
 from vadbench.evaluation.maps import FrameArrays
 from vadbench.evaluation.metric_entry import entry
-from vadbench.evaluation.pixel_table import pixel_table_by_video
+from vadbench.evaluation.pixel_table import MAX_ANOMALOUS, TooManyPixels, pixel_table_by_video
 from vadbench.evaluation.region_bootstrap import bootstrap_regions
 from vadbench.evaluation.region_maps import rbdc_tbdc_from_maps
 from vadbench.evaluation.regions import RegionCriteria, rbdc_tbdc
@@ -73,10 +74,23 @@ def map_metrics(
     return found, regions
 
 
-def _pixel_entries(maps: Maps, masks: Maps, resamples: int, seed: int) -> dict[str, dict[str, Any]]:
-    table, bins = pixel_table_by_video(maps, masks, "2d")
+def _pixel_entries(
+    maps: Maps, masks: Maps, resamples: int, seed: int, max_anomalous: int = MAX_ANOMALOUS
+) -> dict[str, dict[str, Any]]:
     adapted = criterion_scores(maps, masks)
     scores, labels = {v: s for v, (s, _) in adapted.items()}, {v: y for v, (_, y) in adapted.items()}
+    found = {
+        name: entry(bootstrap(metric, scores, labels, resamples, seed), len(maps), "raw", coverage=0.4)
+        for name, metric in (("pixel_criterion_auroc", frame_auroc), ("pixel_criterion_eer", equal_error_rate))
+    }
+    try:
+        return _exact_entries(maps, masks, resamples, seed, max_anomalous) | found
+    except TooManyPixels:
+        return _binned_entries(maps, masks) | found
+
+
+def _exact_entries(maps: Maps, masks: Maps, resamples: int, seed: int, max_anomalous: int) -> dict[str, dict[str, Any]]:
+    table, bins = pixel_table_by_video(maps, masks, "2d", max_anomalous=max_anomalous)
     counts = {"n_anomalous": table.n_positive, "n_normal": table.n_negative}
     n = len(maps)
 
@@ -89,8 +103,16 @@ def _pixel_entries(maps: Maps, masks: Maps, resamples: int, seed: int) -> dict[s
         "pixel_eer": entry(found(ranks.equal_error_rate(table), bins.eer()), n, "raw", **counts),
         "aupro": entry(found(ranks.aupro(table), bins.aupro()), n, "raw", fpr_limit=0.3, components="2d"),
         "pixel_f1_oracle": entry(ranks.best_f1(table)[0], n, "raw", oracle=True),
-        "pixel_criterion_auroc": entry(bootstrap(frame_auroc, scores, labels, resamples, seed), n, "raw", coverage=0.4),
-        "pixel_criterion_eer": entry(
-            bootstrap(equal_error_rate, scores, labels, resamples, seed), n, "raw", coverage=0.4
-        ),
+    }
+
+
+def _binned_entries(maps: Maps, masks: Maps) -> dict[str, dict[str, Any]]:
+    """Where exact values would need too much memory: each with ``bound``, which surely holds the exact one."""
+    binned = pixel_histogram(maps, masks, bins=1 << 20)
+    more = {"n_anomalous": binned.n_anomalous, "n_normal": binned.n_normal}
+    n = len(maps)
+    return {
+        "pixel_auroc": entry(binned.auroc, n, "raw", mode="pooled", bound=binned.auroc_bound, **more),
+        "pixel_ap": entry(binned.average_precision, n, "raw", bound=binned.average_precision_bound, **more),
+        "aupro": entry(binned.aupro, n, "raw", fpr_limit=0.3, components="2d", bound=binned.aupro_bound),
     }

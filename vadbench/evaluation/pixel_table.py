@@ -20,6 +20,13 @@ from vadbench.evaluation.ranks import RankTable, count_negatives
 from vadbench.evaluation.video_bins import VideoBins
 
 BLOCK_PIXELS = 20_000_000
+_SLICE = 1 << 20
+MAX_ANOMALOUS = 50_000_000
+"""Anomalous pixels that an evaluation keeps for exact metrics: about 2.5 GB at the peak; beyond, a histogram."""
+
+
+class TooManyPixels(Exception):
+    """More anomalous pixels than the caller wants to keep in memory."""
 
 
 def pixel_table(
@@ -49,9 +56,13 @@ def pixel_table_by_video(
     components: Components | None = None,
     block_pixels: int = BLOCK_PIXELS,
     n_edges: int = 512,
+    max_anomalous: int = MAX_ANOMALOUS,
 ) -> tuple[RankTable, VideoBins]:
-    """The same, and a histogram of each video between quantiles of the anomalous scores, for resampling videos."""
-    kept = _collect(maps_by_video, masks_by_video, components)
+    """The same, and a histogram of each video between quantiles of the anomalous scores, for resampling videos.
+
+    TooManyPixels as soon as there are more than ``max_anomalous`` anomalous pixels.
+    """
+    kept = _collect(maps_by_video, masks_by_video, components, max_anomalous)
     bins = VideoBins.between(kept.score, kept.area, kept.sizes, kept.regions, n_edges)
     return _build(maps_by_video, masks_by_video, kept, block_pixels, bins), bins
 
@@ -69,12 +80,17 @@ class _Kept:
 
 
 def _collect(
-    maps_by_video: Mapping[str, FrameArrays], masks_by_video: Mapping[str, FrameArrays], components: Components | None
+    maps_by_video: Mapping[str, FrameArrays],
+    masks_by_video: Mapping[str, FrameArrays],
+    components: Components | None,
+    max_anomalous: int | None = None,
 ) -> _Kept:
     """The first pass. Maps of frames without an anomaly are not read."""
     if components not in (None, "2d", "3d"):
         raise ConfigError(f"components={components!r} is unknown. {nearest(str(components), ['2d', '3d'])}")
-    scores, areas, sizes, regions, normal = [np.zeros(0, np.float32)], [np.zeros(0, np.int32)], [], [], 0
+    scores, areas, normal = [np.zeros(0, np.float32)], [np.zeros(0, np.int32)], 0
+    sizes: list[int] = []
+    regions: list[int] = []
     for _, frames in map_frames(maps_by_video, masks_by_video):
         labels, numbers, anomalous = RegionLabels(components or "2d"), [np.zeros(0, np.int32)], 0
         for frame in frames:
@@ -86,6 +102,8 @@ def _collect(
             if components:
                 numbered, window = labels.add(frame.mask)
                 numbers.append(numbered[frame.mask[window]].astype(np.int32))
+            if max_anomalous is not None and sum(sizes) + anomalous > max_anomalous:
+                raise TooManyPixels
         sizes.append(anomalous)
         if components:
             final = labels.roots()[np.concatenate(numbers)]
@@ -149,9 +167,11 @@ class _Counter:
             self.score = self.score.astype(np.result_type(self.score, block))
             block = block.astype(self.score.dtype)
         if self.score.size <= block.size:
-            above, equal = count_negatives(block, self.score)
-            self._above += above
-            self._equal += equal
+            for start in range(0, self.score.size, _SLICE):  # the temporaries of a slice are small
+                part = slice(start, start + _SLICE)
+                above, equal = count_negatives(block, self.score[part])
+                self._above[part] += above
+                self._equal[part] += equal
             return
         if self._below is None:
             self._below = np.zeros(self.score.size + 1, np.int64)

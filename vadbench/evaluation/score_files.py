@@ -47,7 +47,7 @@ def read_values(path: str | Path, column: Column, array: str | None = None) -> V
     - .csv or .parquet with columns video, frame and ``column``: by video, in any row order;
     - .npz: one array a video; or a flat array ``scores`` (``labels``) with ``lengths``; or one flat array if it holds
       only one or ``array`` (or ``file.npz:array``) names it;
-    - a folder of .npy: one array a video, called like the file;
+    - a folder of .npy: one array a video, called like the file; or the folder of a run, for its scores.parquet;
     - .npy or .txt: a flat array, of shape (N,), (1, N) or (N, 1);
     - .m and .mat (labels only): UCSD's lists of ranges, or a vector for each clip.
 
@@ -58,6 +58,8 @@ def read_values(path: str | Path, column: Column, array: str | None = None) -> V
         path, array = path.with_name(path.name.rpartition(":")[0]), path.name.rpartition(":")[2]
     if not path.exists():
         raise DataError(f"{column}s: there is no {path}.")
+    if (path / "scores.parquet").is_file():
+        path = path / "scores.parquet"
     if path.is_dir():
         return _folder(path, column)
     kind = path.suffix.lower()
@@ -80,6 +82,8 @@ def read_values(path: str | Path, column: Column, array: str | None = None) -> V
 def has_labels(path: str | Path) -> bool:
     """True if a score table has a column of labels as well, as the table of a run has."""
     path = Path(path)
+    if (path / "scores.parquet").is_file():
+        path = path / "scores.parquet"
     if path.suffix.lower() == ".csv":
         return "label" in _named(pd.read_csv(path, nrows=0)).columns
     return path.suffix.lower() == ".parquet" and "label" in _named(pd.read_parquet(path)).columns

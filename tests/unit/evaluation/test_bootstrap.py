@@ -105,6 +105,17 @@ def test_one_video_and_one_class_have_no_interval():
     assert math.isnan(none.value) and math.isnan(none.low) and none.undefined == 10
 
 
+def test_a_video_without_frames_is_no_video():
+    scores, labels = autocorrelated(np.random.default_rng(0), 5, 40)
+    expected = bootstrap(frame_auroc, scores, labels, resamples=50)
+    empty = {**scores, "zzz": np.zeros(0)}, {**labels, "zzz": np.zeros(0, bool)}
+    assert bootstrap(frame_auroc, *empty, resamples=50) == expected
+    one = bootstrap(frame_auroc, {"a": [0.1, 0.2], "b": []}, {"a": [True, False], "b": []}, resamples=50)
+    assert (one.n_videos, one.method) == (1, "none")
+    nothing = bootstrap(frame_auroc, {"a": []}, {"a": []}, resamples=5)
+    assert math.isnan(nothing.value) and nothing.method == "none"
+
+
 def test_resamples_of_one_class_are_counted_and_left_out():
     scores = {"a": [0.1, 0.4], "b": [0.3, 0.2], "c": [0.9, 0.8]}
     labels = {"a": [False, False], "b": [False, False], "c": [True, True]}

@@ -31,6 +31,7 @@ from vadbench.evaluation import (
     training_threshold,
 )
 from vadbench.evaluation.exam import jsonable
+from vadbench.evaluation.map_metrics import _pixel_entries
 
 
 @pytest.fixture(scope="module")
@@ -217,3 +218,14 @@ def test_one_class_everywhere_is_undefined_not_a_number():
     assert all(math.isnan(entry["value"]) for entry in found.metrics.values())
     assert found.metrics["frame_auroc_macro"]["undefined_videos"] == ["a", "b"]
     assert found.metrics["frame_auroc_macro"]["n_videos"] == 0
+
+
+def test_too_many_anomalous_pixels_fall_back_to_a_bound(run):
+    _, _, maps, masks = run
+    exact, binned = (_pixel_entries(maps, masks, 20, 0, limit) for limit in (10**9, 100))
+    assert "bound" not in exact["pixel_auroc"]
+    for name in ("pixel_auroc", "pixel_ap", "aupro"):
+        entry = binned[name]
+        assert 0 < entry["bound"] < 0.01
+        assert abs(entry["value"] - exact[name]["value"]) <= entry["bound"]
+    assert binned["pixel_criterion_auroc"] == exact["pixel_criterion_auroc"]

@@ -48,6 +48,8 @@ def test_every_form_of_file_gives_the_same_numbers_to_the_bit(case, capsys):
     expected = evaluate(scores, labels, resamples=100).metrics
     table = long_table(scores, labels)
     table.to_parquet(folder / "run.parquet")
+    (folder / "run").mkdir()
+    table.to_parquet(folder / "run" / "scores.parquet")
     table.drop(columns="label").to_csv(folder / "s.csv", index=False)
     table.drop(columns="score").to_csv(folder / "l.csv", index=False)
     np.savez(folder / "s.npz", **scores)
@@ -58,6 +60,7 @@ def test_every_form_of_file_gives_the_same_numbers_to_the_bit(case, capsys):
     lengths = ",".join(map(str, LENGTHS))
     for words in (
         [folder / "run.parquet"],
+        [folder / "run"],
         [folder / "s.csv", "--labels", folder / "l.csv"],
         [folder / "s.npz", "--labels", folder / "l"],
         [folder / "s", "--labels", folder / "l.csv"],
