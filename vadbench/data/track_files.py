@@ -118,13 +118,14 @@ def _whole_column(table: Table, lines: np.ndarray, texts: dict[str, list[str]], 
 def _corner(table: Table, lines: np.ndarray, texts: dict[str, list[str]], name: str) -> np.ndarray:
     """One coordinate; whole numbers stay whole."""
     values = [number(text, table.at(n), name) for n, text in zip(lines, texts[name], strict=True)]
-    whole_ones = all(text.lstrip("+-").isdigit() for text in texts[name])
+    whole_ones = all(text.lstrip("+-").isdigit() and len(text) < 16 for text in texts[name])
     return np.array(values, np.int64 if whole_ones else np.float64)
 
 
 def _tracks(texts: list[str]) -> list[int] | list[str]:
     """Track names; numbers where all of them are."""
-    return [int(text) for text in texts] if all(text.isascii() and text.isdigit() for text in texts) else texts
+    numbers = all(text.isascii() and text.isdigit() and len(text) < 16 for text in texts)
+    return [int(text) for text in texts] if numbers else texts
 
 
 def _check(table: Table, found: pd.DataFrame, lines: np.ndarray) -> None:

@@ -298,6 +298,12 @@ def test_the_most_direct_labels_count(site: Path, tmp_path: Path) -> None:
     assert data.label_source == "labels/*.txt and masks and tracks.csv"
 
 
+def test_huge_numbers_in_boxes_stay_what_they_are(site: Path, tmp_path: Path) -> None:
+    put(tmp_path, "tracks.csv", f"{BOXES}door,1,{'9' * 30},0,0,{'9' * 30},4\n")
+    tracks = load(site, tmp_path, test_videos=["door"]).test[0].tracks
+    assert tracks is not None and tracks["track"].tolist() == ["9" * 30] and tracks["x2"].tolist() == [1e30]
+
+
 def test_boxes_without_tracks_and_videos_without_boxes(site: Path, tmp_path: Path) -> None:
     put(tmp_path, "tracks.csv", "frame,video,x1,y1,x2,y2,kind\n3,door,1.5,0,4,4,bag\n3,door,7.25,-2,9,4,\n")
     data = load(site, tmp_path)
