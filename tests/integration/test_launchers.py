@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.integration.conftest import scores_by_point, table_of, vadbench
@@ -68,3 +70,40 @@ def test_a_launcher_that_is_not_installed_names_the_extra(tmp_path, base_words):
     assert done.returncode == 2
     assert "pip install 'vadbench[ray]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_preempted_task_is_queued_again_and_goes_on(tmp_path, base_words):
+    """submitit's own simulation of a preemption: one job, interrupted in the middle, does all points in the end."""
+    submitit = pytest.importorskip("submitit")
+    from vadbench.sweep.launchers import start
+    from vadbench.sweep.multirun import Sweep
+    from vadbench.sweep.points import expand
+
+    words = [
+        *base_words,
+        "model.evaluator=true",
+        "seed=range(6)",
+        f"results={tmp_path}",
+        "tracking=none",
+        "launcher=slurm",
+    ]
+    words += ["launcher.cluster=local", "launcher.jobs=1", "launcher.gpus_per_job=0", "launcher.cpus_per_job=1"]
+    sweep = Sweep(words, expand(words))
+    sweep.since = sweep.folder.begin()
+    sweep.folder.write_work(sweep._work(sweep.todo(), 1, retry=False))
+    (worker,) = start(sweep.launcher, sweep.folder, 1, 1)
+    deadline = time.monotonic() + 200
+    while not scores_by_point(tmp_path):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    for process in psutil.Process(worker._job._process.pid).children(recursive=True):
+        process.send_signal(submitit.JobEnvironment._usr_sig())  # what Slurm sends before it takes a task away
+    while worker.fault() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert worker.fault() == ""
+    assert len(scores_by_point(tmp_path)) == 6
+    logs = "".join(path.read_text() for path in sweep.folder.path.glob("slurm/*_log.*"))
+    assert "this job is preempted" in logs
+    assert "Requeued job" in logs

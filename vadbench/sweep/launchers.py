@@ -156,7 +156,7 @@ def _start_slurm(launcher: SlurmLauncher, folder: SweepFolder, world: int) -> li
     try:
         # A task may time out and go on as often as it takes; by default submitit gives up after three times.
         limits = {"slurm_max_num_timeout": 100} if launcher.cluster == "slurm" else {}
-        executor = submitit.AutoExecutor(folder=folder.path / "slurm" / "%j", cluster=launcher.cluster, **limits)
+        executor = submitit.AutoExecutor(folder=folder.path / "slurm", cluster=launcher.cluster, **limits)
     except RuntimeError as error:  # no sbatch on this machine
         raise VadbenchError(
             f"launcher=slurm: {error}. Start the sweep on a login node of the cluster, or try it out on this machine "
