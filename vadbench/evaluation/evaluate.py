@@ -116,9 +116,7 @@ def evaluate(
         resamples,
         seed,
     )
-    rivals = {"random": baselines.random_scores(labels, seed), "position_in_clip": baselines.position_in_clip(labels)}
-    if frame_energy is not None:
-        rivals["frame_difference"] = {video: frame_energy[video] for video in labels}
+    rivals = _rivals(labels, frame_energy, seed)
     listed = load_protocols(protocols) if isinstance(protocols, str) else list(protocols)
     return Evaluation(
         metrics | found,
@@ -129,13 +127,30 @@ def evaluate(
         },
         protocol_card(scores, labels, dataset, listed, resamples, seed, frames_by_video) if listed else [],
         regions,
-        {
-            "frames": sum(s.size for s in scores.values()),
-            "filled": sum(int(np.count_nonzero(filled)) for filled in (filled_by_video or {}).values()),
-            "kept": sum(s.size for s in applied.scores.values()),
-        },
+        _coverage(scores, applied, filled_by_video or {}),
         frame_label_digest(labels),
     )
+
+
+def _rivals(
+    labels: Mapping[str, np.ndarray], frame_energy: Mapping[str, Any] | None, seed: int
+) -> dict[str, Mapping[str, Any]]:
+    """The trivial baselines' scores by video."""
+    found: dict[str, Mapping[str, Any]] = {
+        "random": baselines.random_scores(labels, seed),
+        "position_in_clip": baselines.position_in_clip(labels),
+    }
+    if frame_energy is not None:
+        found["frame_difference"] = {video: frame_energy[video] for video in labels}
+    return found
+
+
+def _coverage(scores: Mapping[str, np.ndarray], applied: Applied, filled: Mapping[str, Any]) -> dict[str, int]:
+    return {
+        "frames": sum(s.size for s in scores.values()),
+        "filled": sum(int(np.count_nonzero(where)) for where in filled.values()),
+        "kept": sum(s.size for s in applied.scores.values()),
+    }
 
 
 def _micro(applied: Applied, protocol: Protocol, resamples: int, seed: int) -> dict[str, Any]:

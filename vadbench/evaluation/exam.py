@@ -19,7 +19,7 @@ from vadbench.evaluation.card import format_card
 from vadbench.evaluation.clips import Aligned, align
 from vadbench.evaluation.evaluate import Evaluation, evaluate
 from vadbench.evaluation.frame import frame_auroc, micro
-from vadbench.evaluation.inputs import as_labels, as_scores, frame_label_digest
+from vadbench.evaluation.inputs import as_labels, as_scores
 from vadbench.evaluation.known_sets import INVERTED, recognise
 from vadbench.evaluation.protocols import load_protocol
 from vadbench.evaluation.score_files import has_labels, read_values
@@ -68,16 +68,22 @@ def exam(words: argparse.Namespace) -> tuple[dict[str, Any], str]:
         resamples=words.resamples,
         seed=words.seed,
     )
-    labels = [as_labels(y, y.size, clip) for clip, y in aligned.labels.items()]
+    result = _result(words, aligned, found, dataset) | {"orientation": orientation}
+    return result, _text(result, found)
+
+
+def _result(words: argparse.Namespace, aligned: Aligned, found: Evaluation, dataset: str | None) -> dict[str, Any]:
+    """What is written as JSON, but for the orientation."""
+    labels = list(aligned.labels.values())
     complete = not aligned.absent and aligned.n_labelled == sum(y.size for y in labels)
-    result = {
+    return {
         "schema": 1,
         "scores": words.scores,
         "direction": words.direction,
         "dataset": dataset,
         "labels": {
             "source": words.labels or words.scores,
-            "digest": frame_label_digest(aligned.labels),
+            "digest": found.frame_label_digest,
             "n_anomalous": int(sum(y.sum() for y in labels)),
             "recognised": recognise(labels),
         },
@@ -89,7 +95,6 @@ def exam(words: argparse.Namespace) -> tuple[dict[str, Any], str]:
             "frames_filled": found.coverage["filled"],
             "partial": not complete,
         },
-        "orientation": orientation,
         "notes": aligned.notes,
         "primary": found.metrics["frame_auroc_micro"]["protocol"],
         "metrics": found.metrics,
@@ -97,7 +102,6 @@ def exam(words: argparse.Namespace) -> tuple[dict[str, Any], str]:
         "per_video": found.per_video.to_dict("records"),
         "card": found.card,
     }
-    return result, _text(result, found)
 
 
 def jsonable(value: Any) -> Any:

@@ -55,12 +55,13 @@ def map_metrics(
         tracks = to_edges(tracks_from_masks(masks_by_video))
         source = "derived from masks (3-D components)"
         n_frames = {video: n for video, n in n_frames.items() if video in masks_by_video}
+    tracks = tracks[tracks["video"].astype(str).isin(n_frames)]
     values: tuple[float | Interval, float | Interval]
     if detections is not None:
-        known = detections[detections["video"].astype(str).isin(n_frames)]
+        known, flat = _boxes_with_area(detections, n_frames)
         regions = rbdc_tbdc(known, tracks, n_frames, inclusive_pixels=False)
         values = bootstrap_regions(known, tracks, n_frames, inclusive_pixels=False, resamples=resamples, seed=seed)
-        rule = "detections"
+        rule = "detections" + (f", {flat} boxes without area left out" if flat else "")
     else:
         n_frames = {video: n for video, n in n_frames.items() if video in maps}
         regions = rbdc_tbdc_from_maps(
@@ -72,6 +73,13 @@ def map_metrics(
     found["rbdc"] = entry(values[0], len(n_frames), "raw", **more)
     found["tbdc"] = entry(values[1], len(n_frames), "raw", **more)
     return found, regions
+
+
+def _boxes_with_area(detections: pd.DataFrame, n_frames: Mapping[str, int]) -> tuple[pd.DataFrame, int]:
+    """The boxes of known videos that have an area, and how many have none: a detector's fault must not lose a run."""
+    known = detections[detections["video"].astype(str).isin(n_frames)]
+    flat = (known["x2"] <= known["x1"]) | (known["y2"] <= known["y1"])
+    return known[~flat], int(flat.sum())
 
 
 def _pixel_entries(

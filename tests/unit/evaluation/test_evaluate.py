@@ -157,6 +157,20 @@ def test_regions_from_boxes_with_tracks_or_derived_ones(run):
     assert with_tracks.metrics["rbdc"]["fpr_reached"] == expected.fpr_reached
 
 
+def test_boxes_without_area_do_not_lose_a_run(run):
+    scores, labels, _, masks = run
+    edges = tracks_from_masks(masks).assign(x2=lambda t: t["x2"] + 1, y2=lambda t: t["y2"] + 1)
+    detections = edges.rename(columns={"track": "score"}).assign(score=1.0)
+    flat = detections.assign(x2=detections["x1"])[:3]
+    keywords = {"protocols": [], "masks_by_video": masks, "resamples": 20}
+    clean = evaluate(scores, labels, detections=detections, **keywords).metrics["rbdc"]
+    found = evaluate(scores, labels, detections=pd.concat([detections, flat]), **keywords).metrics["rbdc"]
+    assert found["value"] == clean["value"]
+    assert "3 boxes without area" in found["regions"]
+    unknown = pd.concat([edges, edges.assign(video="not labelled")])
+    assert evaluate(scores, labels, detections=detections, tracks=unknown, **keywords).metrics["rbdc"]["value"] == 1.0
+
+
 def test_regions_from_maps_only_when_asked(run):
     scores, labels, maps, masks = run
     found = evaluate(
