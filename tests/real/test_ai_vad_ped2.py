@@ -119,19 +119,22 @@ def test_a_real_detector_finds_the_regions(bench: Bench, shared: Path) -> None:
     assert "foreground" not in set().union(*(set(r.regions["class"]) for r in alone.scores if r.regions is not None))
 
 
-def test_a_percentile_of_the_flow_is_the_number_to_beat(bench: Bench) -> None:
-    _, dataset, _ = bench.run()
-    flow = FlowExtractor("dis", size=None)
+def percentile_scores(dataset: Dataset, preset: str) -> float:
+    """Micro frame AUROC at sigma 3 of the 99.5th percentile of DIS speed in each frame."""
+    flow = FlowExtractor("dis", size=None, preset=preset)
     scores, labels = {}, {}
     for video in dataset.test:
-        frames = list(video.frames())
-        fields = [flow(a[None], b[None])[0].numpy() for a, b in itertools.pairwise(frames)]
-        speeds = [np.percentile(np.hypot(*field), 99.5) for field in fields]
+        pairs = itertools.pairwise(video.frames())
+        speeds = [np.percentile(np.hypot(*flow(a[None], b[None])[0].numpy()), 99.5) for a, b in pairs]
         scores[video.id], labels[video.id] = np.array([speeds[0], *speeds]), video.labels
-    smooth = apply(load_protocol("gaussian"), scores, labels, "ucsd_ped2").scores
-    trivial = micro(frame_auroc, smooth, labels)
-    assert 0.92 < trivial < 0.96
-    assert trivial < bench.aurocs()[0] - 0.01
+    return micro(frame_auroc, apply(load_protocol("gaussian"), scores, labels, "ucsd_ped2").scores, labels)
+
+
+def test_a_percentile_of_the_flow_is_hard_to_beat_and_depends_on_the_flow(bench: Bench) -> None:
+    _, dataset, _ = bench.run()
+    # No regions and no fit: with the finer flow the six clips are nearly solved, with the coarser one they are not.
+    assert percentile_scores(dataset, "fast") == pytest.approx(0.942, abs=0.01)
+    assert percentile_scores(dataset, "medium") > 0.99 > bench.aurocs()[0]
 
 
 def test_boxes_lie_on_what_moves(bench: Bench) -> None:
