@@ -117,7 +117,17 @@ def _gaussian(sigma: float) -> Callable[[np.ndarray], np.ndarray]:
             return scores
         return ndimage.gaussian_filter1d(scores, sigma, mode="reflect", truncate=4.0)
 
-    return smooth
+    return _without_overflow(smooth)
+
+
+def _without_overflow(smooth: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+    """Sums of huge scores can leave float64 on the way to an average that does not; they are made smaller for it."""
+
+    def scaled(scores: np.ndarray) -> np.ndarray:
+        huge = scores.size and np.abs(scores).max() > 1e300
+        return smooth(scores / 1024) * 1024 if huge else smooth(scores)
+
+    return scaled
 
 
 def _past_gaussian(sigma: float) -> Callable[[np.ndarray], np.ndarray]:
@@ -130,7 +140,7 @@ def _past_gaussian(sigma: float) -> Callable[[np.ndarray], np.ndarray]:
         seen = np.cumsum(weight)[np.minimum(np.arange(scores.size), weight.size - 1)]
         return np.convolve(scores, weight)[: scores.size] / seen
 
-    return smooth
+    return _without_overflow(smooth)
 
 
 def _gaussian_taps(taps: int, sigma: float) -> Callable[[np.ndarray], np.ndarray]:

@@ -147,6 +147,14 @@ def test_past_window_sees_no_future_and_keeps_constants():
     np.testing.assert_allclose(one(protocol, np.full(30, 0.7)), 0.7)
 
 
+@pytest.mark.parametrize("name", ["gaussian", "gaussian_causal", "stg_nf", "aed_mae"])
+def test_smoothing_keeps_huge_scores_finite(name):
+    scores = np.where(np.arange(60) % 7 < 3, 1.7e308, -1.7e308)
+    found = one(load_protocol(name), scores)
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found / 1e308, one(load_protocol(name), scores / 1e308), atol=1e-12)
+
+
 def test_data_sets_have_their_own_values_and_a_default():
     scores = np.random.default_rng(0).random(80)
     named = {d: one(load_protocol("gaussian"), scores, d) for d in ("ucsd_ped2", "avenue", "shanghaitech", "my_own")}
