@@ -21,14 +21,15 @@ _NO_SETTING: tuple[str, ...] = (
     "runtime.",
     "results",
     "tracking.",
-    "store.",
+    "store.path",
+    "store.local",
+    "store.max_gb",
     "launcher",
     "on_existing",
     "seed",
     "dataset.root",
 )
 _NO_SETTING += ("dataset.masks_root", "model.evaluator", "model.visualizer", "model.heatmap_frames", "model.layer")
-_GROUPS = ("dataset", "model", "backbone", "density", "protocol")
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def rows(folders: Sequence[Path]) -> list[Row]:
     """One row for each group of complete runs that differ in nothing but the seed; other folders are left out."""
     found = [(folder, *_read(folder)) for folder in folders if (folder / "run.json").is_file()]
     flats = [_settings(config) for _, _, config in found]
-    varying = _varying(flats)
+    varying = _varying([(_names(record), flat) for (_, record, _), flat in zip(found, flats, strict=True)])
     groups: dict[str, list[tuple[Path, dict[str, Any], dict[str, str]]]] = {}
     for (folder, record, _), flat in zip(found, flats, strict=True):
         names = _names(record)
@@ -130,17 +131,17 @@ def _data(data: Mapping[str, Any]) -> str:
 
 
 def _settings(config: Mapping[str, Any]) -> dict[str, str]:
-    flat = {}
-    for group in _GROUPS:
-        for key, value in _leaves(config.get(group) or {}, f"{group}."):
-            if not key.startswith(_NO_SETTING) and not key.endswith(".name"):
-                flat[key] = "" if value is None else str(value)
-    return flat
+    kept = [(k, v) for k, v in _leaves(config, "") if not k.startswith(_NO_SETTING) and not k.endswith(".name")]
+    return {key: "" if value is None else str(value) for key, value in kept}
 
 
-def _varying(flats: Sequence[Mapping[str, str]]) -> list[str]:
-    keys = sorted({key for flat in flats for key in flat})
-    return [key for key in keys if len({flat.get(key, "") for flat in flats}) > 1]
+def _varying(named: Sequence[tuple[dict[str, str], Mapping[str, str]]]) -> list[str]:
+    """Keys that differ between runs of the same names; what differs because the backbone does is no setting."""
+    alike: dict[str, list[Mapping[str, str]]] = {}
+    for names, flat in named:
+        alike.setdefault(json.dumps(names), []).append(flat)
+    keys = sorted({key for _, flat in named for key in flat})
+    return [key for key in keys if any(len({f.get(key, "") for f in group}) > 1 for group in alike.values())]
 
 
 def _leaves(values: Mapping[str, Any], prefix: str) -> list[tuple[str, Any]]:

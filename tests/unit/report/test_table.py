@@ -188,3 +188,21 @@ def test_reading_rows_imports_no_torch_and_no_mlflow():
 
     code = "import sys, vadbench.report.table; assert not {'torch', 'mlflow', 'pandas'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_differs_because_the_backbone_does_is_no_column(tmp_path):
+    first = _write(tmp_path, "a")
+    names = {"dataset": "ucsd_ped2", "model": "fuvas", "backbone": "flow_grid", "layer": "grid", "protocol": "raw"}
+    second = _write(tmp_path, "b", names=names)
+    for folder, length in ((first, 13), (second, 4)):
+        config = yaml.safe_load((folder / "config.yaml").read_text())
+        (folder / "config.yaml").write_text(yaml.safe_dump({**config, "backbone": {"clip_length": length}}))
+    assert [row.settings for row in rows([first, second])] == [{}, {}]
+
+
+def test_storage_precision_is_a_setting_and_never_pooled(tmp_path):
+    folders = [_write(tmp_path, "a", 0), _write(tmp_path, "b", 1)]
+    for folder, dtype in zip(folders, ("float32", "float16"), strict=True):
+        config = yaml.safe_load((folder / "config.yaml").read_text())
+        (folder / "config.yaml").write_text(yaml.safe_dump({**config, "store": {"dtype": dtype, "path": str(folder)}}))
+    assert [row.settings for row in rows(folders)] == [{"store.dtype": "float16"}, {"store.dtype": "float32"}]
