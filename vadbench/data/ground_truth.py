@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vadbench.data.masks import load_npy
+from vadbench.data.mat_file import read_variables
 from vadbench.errors import DataError
 
 Ranges = list[tuple[int, int]]
@@ -33,10 +34,15 @@ def read_mat(path: Path) -> list[Ranges] | dict[str, np.ndarray]:
     Returns the ranges of each clip (a cell ``gt`` of 2 x n matrices: first and last frames from 1), or clip to
     ``bool (T,)`` (a vector of 0 and 1 under each clip's number).
     """
-    values = load_mat(path)
-    if "gt" in values and values["gt"].dtype == object:
-        return [_columns(path, clip, number) for number, clip in enumerate(values["gt"].ravel(), 1)]
-    vectors = {name: value for name, value in values.items() if name.isdigit() and value.ndim == 2 and 1 in value.shape}
+    values = read_variables(path)
+    cell = values.get("gt")
+    if isinstance(cell, list):
+        return [_columns(path, clip, number) for number, clip in enumerate(cell, 1)]
+    vectors = {
+        name: value
+        for name, value in values.items()
+        if name.isdigit() and isinstance(value, np.ndarray) and value.ndim == 2 and 1 in value.shape
+    }
     if not vectors:
         raise DataError(f"{path}: neither a cell 'gt' of ranges nor vectors named 01, 02, ... but {sorted(values)}.")
     return {f"{int(name):02d}": as_labels(value, f"{path}: {name}") for name, value in sorted(vectors.items())}
@@ -49,19 +55,6 @@ def _columns(path: Path, clip: np.ndarray, number: int) -> Ranges:
     if clip.ndim != 2 or clip.shape[0] != 2:
         raise DataError(f"{path}: clip {number} holds {clip.shape}, not a 2 x n matrix of first and last frames.")
     return [(int(first), int(last)) for first, last in clip.T]
-
-
-def load_mat(path: Path) -> dict[str, np.ndarray]:
-    """The variables of a small .mat file; nothing in it is executed."""
-    import scipy.io
-
-    try:
-        found = scipy.io.loadmat(path)
-    except NotImplementedError:
-        raise DataError(f"{path}: MATLAB 7.3 files (HDF5) are not read; save it again with save(..., '-v7').") from None
-    except Exception as error:  # the reader raises many kinds on damaged files
-        raise DataError(f"{path}: it can't be read as .mat: {type(error).__name__}: {error}.") from None
-    return {name: value for name, value in found.items() if isinstance(value, np.ndarray) and not name.startswith("__")}
 
 
 def from_ranges(ranges: Ranges, n_frames: int, where: str) -> np.ndarray:

@@ -12,6 +12,11 @@ from vadbench.errors import DataError
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
 
 
+# Size, strips (places, byte counts, rows), channels, tiles (width, height, places, byte counts).
+_TIFF_TAGS = (256, 257, 273, 277, 278, 279, 322, 323, 324, 325)
+_LARGEST_PART = 2**26  # pixels of a strip or tile that is larger than its image
+
+
 def header_size(data: bytes) -> tuple[int, int]:
     """(H, W) of an encoded BMP, JPEG, PNG or TIFF, without decoding it; DataError if it is none or is cut short."""
     try:
@@ -29,9 +34,14 @@ def header_size(data: bytes) -> tuple[int, int]:
 
 
 def _png(data: bytes) -> tuple[int, int]:
+    """Walk the chunks to the end: a decoder reserves what a chunk's length asks for, before it looks for the bytes."""
     width, height = struct.unpack_from(">II", data, 16)
-    if b"IEND" not in data[-64:] and b"IEND" not in data:
-        raise DataError("the PNG is cut short: its end chunk is missing")
+    at, kind = 8, b""
+    while kind != b"IEND":
+        length, kind = struct.unpack_from(">I4s", data, at)
+        at += 12 + length
+        if at > len(data):
+            raise DataError("the PNG is cut short, or a chunk of it is damaged")
     return height, width
 
 
@@ -77,17 +87,27 @@ def _tiff(data: bytes) -> tuple[int, int]:
     tags = {}
     for entry in range(at + 2, at + 2 + 12 * count, 12):
         tag, kind, n = struct.unpack_from(order + "HHI", data, entry)
-        if tag in (256, 257, 273, 279, 324, 325) and kind in (3, 4):
+        if tag in _TIFF_TAGS and kind in (3, 4):
             form = order + str(n) + ("H" if kind == 3 else "I")
             where = entry + 8 if struct.calcsize(form) <= 4 else struct.unpack_from(order + "I", data, entry + 8)[0]
             tags[tag] = struct.unpack_from(form, data, where)
     if 256 not in tags or 257 not in tags:
         raise DataError("the TIFF has no image size")
+    _check_buffer(tags)
     for offsets, counts in ((273, 279), (324, 325)):
         ends = [o + c for o, c in zip(tags.get(offsets, ()), tags.get(counts, ()), strict=False)]
         if ends and max(ends) > len(data):
             raise DataError("the TIFF is cut short")
     return tags[257][0], tags[256][0]
+
+
+def _check_buffer(tags: dict[int, tuple[int, ...]]) -> None:
+    """Refuse strips, tiles or channels beyond what the size explains: the decoder would reserve memory for them."""
+    width, height, rows = tags[256][0], tags[257][0], tags.get(278, (0,))[0]
+    strip = 0 if rows <= height or rows == 2**32 - 1 else width * rows
+    tile = tags.get(322, (0,))[0] * tags.get(323, (0,))[0]
+    if max(strip, tile) > _LARGEST_PART or tags.get(277, (1,))[0] > 8:
+        raise DataError("the TIFF's strips, tiles or channels are larger than its size")
 
 
 def decode(data: bytes, max_pixels: int) -> np.ndarray:

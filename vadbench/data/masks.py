@@ -104,7 +104,7 @@ def load_npy(path: str | Path) -> np.ndarray:
             f"once: python -c \"import numpy as np; np.save('masks.npy', np.stack(np.load('{path.name}', "
             f'allow_pickle=True).tolist()))"'
         ) from None
-    except (OSError, EOFError) as error:
+    except Exception as error:  # NumPy evaluates the header's text, and damage there raises anything
         raise DataError(f"{path}: it can't be read as .npy: {error}.") from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 
@@ -172,3 +173,19 @@ def test_the_bound_can_be_raised() -> None:
     with pytest.raises(TooLarge, match="max_pixels=1200"):
         decode(data, 1199)
     assert decode(data, 1200).shape == (30, 40, 3)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_damage_is_never_more_than_a_data_error_nor_a_lot_of_memory(suffix: str) -> None:
+    import resource
+
+    sound = encode(cv2.GaussianBlur(noise((40, 50, 3)), (0, 0), 2), suffix)
+    rng = np.random.default_rng(2)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(600):
+        data = bytearray(sound)
+        for place in rng.integers(min(len(data), int(rng.choice([64, 400, 10**6]))), size=int(rng.integers(1, 10))):
+            data[place] = int(rng.integers(256))
+        with contextlib.suppress(DataError):
+            assert decode(bytes(data), 2**20).size <= 3 * 2**20
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
