@@ -41,14 +41,20 @@ class Decomposition:
     ----------
     mean: ``float64 (D,)``.
     variances: ``float64 (R,)``, all non-zero variances, descending (divided by N - 1).
-    basis: ``float64 (K, D)``, orthonormal rows, the K leading directions, K <= R.
+    chunks: the K <= R leading directions as orthonormal rows, ``float64 (k_i, D)`` each; kept apart so that chunks that
+        are memory-mapped need not be in memory at once.
     n_rows: N.
     """
 
     mean: np.ndarray
     variances: np.ndarray
-    basis: np.ndarray
+    chunks: tuple[np.ndarray, ...]
     n_rows: int
+
+    @property
+    def basis(self) -> np.ndarray:
+        """All directions, ``float64 (K, D)``, in memory."""
+        return np.concatenate([np.empty((0, self.mean.size)), *self.chunks])
 
     def n_components(self, level: float, rule: str = "enough") -> int:
         """How many components ``level`` asks for.
@@ -68,26 +74,33 @@ class Decomposition:
 
     def residual(self, rows: np.ndarray, k: int) -> np.ndarray:
         """What the first ``k`` components do not explain: ``float64 (n, D)`` for ``rows (n, D)``."""
-        self._require(k)
         centred = rows.astype(np.float64) - self.mean
-        basis = self.basis[:k]
-        return centred - (centred @ basis.T) @ basis
+        residual = centred.copy()
+        for directions in self._leading(k):
+            residual -= (centred @ directions.T) @ directions
+        return residual
 
     def residual_energy(self, rows: np.ndarray, counts: Sequence[int]) -> np.ndarray:
         """Squared norm of the residual for several numbers of components at once: ``float64 (len(counts), n)``.
 
         One projection serves all: ||x - x̂_k||² = ||x||² - Σ_{j<k} z_j².
         """
-        self._require(max(counts))
         centred = rows.astype(np.float64) - self.mean
         total = np.einsum("nd,nd->n", centred, centred)
-        explained = np.cumsum((centred @ self.basis[: max(counts)].T) ** 2, axis=1)
-        explained = np.concatenate([np.zeros((len(rows), 1)), explained], axis=1)
+        projected = [centred @ directions.T for directions in self._leading(max(counts))]
+        explained = np.cumsum(np.concatenate([np.zeros((len(rows), 1)), *projected], axis=1) ** 2, axis=1)
         return np.stack([np.maximum(total - explained[:, k], 0.0) for k in counts])
 
-    def _require(self, k: int) -> None:
-        if k > len(self.basis):
-            raise ValueError(f"{k} components asked for, but only {len(self.basis)} were computed; decompose deeper")
+    def _leading(self, k: int) -> Iterator[np.ndarray]:
+        """The first ``k`` directions, a chunk at a time."""
+        there = sum(len(chunk) for chunk in self.chunks)
+        if k > there:
+            raise ValueError(f"{k} components asked for, but only {there} were computed; decompose deeper")
+        for chunk in self.chunks:
+            if k <= 0:
+                return
+            yield chunk[:k]
+            k -= len(chunk)
 
 
 def count_components(variances: np.ndarray, level: float, rule: str = "enough") -> int:
@@ -127,13 +140,13 @@ def decompose(
     spectrum = remember("spectrum", lambda: _spectrum(rows, block_bytes))
     mean, values, vectors = spectrum["mean"], spectrum["values"], spectrum["vectors"]
     k = count_components(values, level)
-    basis = np.empty((0, len(mean)))
+    chunks: list[np.ndarray] = []
     for start in range(0, k, _CHUNK):
         chunk = slice(start, min(start + _CHUNK, len(values)))
         weights = vectors[:, chunk] / np.sqrt(values[chunk])
-        made = remember(f"basis{start}", partial(_directions, rows, mean, weights, values, chunk, basis, block_bytes))
-        basis = np.concatenate([basis, made["basis"]])
-    return Decomposition(mean, values / (n - 1), basis, n)
+        made = remember(f"basis{start}", partial(_directions, rows, mean, weights, values, chunk, chunks, block_bytes))
+        chunks.append(made["basis"])
+    return Decomposition(mean, values / (n - 1), tuple(chunks), n)
 
 
 def _spectrum(rows: Rows, block_bytes: int) -> dict[str, np.ndarray]:
@@ -157,7 +170,7 @@ def _directions(
     weights: np.ndarray,
     values: np.ndarray,
     chunk: slice,
-    before: np.ndarray,
+    before: Sequence[np.ndarray],
     block_bytes: int,
 ) -> dict[str, np.ndarray]:
     """One chunk of unit directions in D-space, ``{"basis": (k, D)}``, orthogonal to those ``before`` it."""
@@ -165,8 +178,8 @@ def _directions(
         return {"basis": (weights * np.sqrt(values[chunk])).T.copy()}
     basis = _project(rows, mean, weights, block_bytes)
     if values[chunk.stop - 1] < values[0] * _WELL_CONDITIONED:
-        for _ in range(2):
-            basis -= (basis @ before.T) @ before
+        for earlier in (*before, *before):  # twice is enough (Kahan)
+            basis -= (basis @ earlier.T) @ earlier
         basis = np.linalg.qr(basis.T)[0].T.copy()
     return {"basis": basis}
 
