@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
+from scipy.special import expit
 
 from vadbench.errors import ConfigError
 from vadbench.evaluation.resampled import Draw
@@ -105,7 +106,7 @@ def _studentised(
     ratio = (_scale(drawn[usable], share) - centre) * slope[usable] / error[usable]
     upper, lower = np.quantile(ratio, [(1 + level) / 2, (1 - level) / 2])
     ends = centre - np.array([upper, lower]) * own / own_slope
-    low, high = 1 / (1 + np.exp(-ends)) if share else ends
+    low, high = expit(ends) if share else ends
     return float(low), float(high)
 
 
