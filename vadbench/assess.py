@@ -70,6 +70,26 @@ def assess(
     )
 
 
+def assess_scenes(
+    detector: Detector, dataset: Dataset, scored: Scored, protocol: str, seed: int
+) -> dict[str, dict[str, Any]]:
+    """Frame metrics of the test videos of each scene by itself; empty where the data set has no scenes or one."""
+    scenes = sorted({video.scene for video in dataset.test if video.scene is not None})
+    if len(scenes) < 2 or getattr(detector, "evaluator", True) is not True:
+        return {}
+    from vadbench.evaluation.evaluate import evaluate
+
+    primary = protocol if getattr(detector, "post_processor", True) is True else "raw"
+    found = {}
+    for scene in scenes:
+        chosen = [(v, r) for v, r in zip(dataset.test, scored.scores, strict=True) if v.scene == scene]
+        known, labels = labelled([v for v, _ in chosen], [r for _, r in chosen])
+        if known:
+            result = evaluate(known, labels, primary=primary, protocols=(), dataset=dataset.name, seed=seed)
+            found[scene] = {name: entry for name, entry in result.metrics.items() if name.startswith("frame_")}
+    return found
+
+
 def labelled(
     videos: Sequence[Video], scores: Sequence[VideoScores]
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:

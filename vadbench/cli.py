@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from vadbench.errors import ConfigError, VadbenchError, nearest
 from vadbench.registry import Registry
@@ -119,7 +120,12 @@ def _single(words: list[str]) -> int:
     from vadbench.runner import run
 
     result = run(config, overrides)
-    print(format_result(result.record, result.folder.path, result.existed))
+    store = None
+    if config.tracking.name != "none":
+        from vadbench.tracking.mlflow_mirror import tracking_uri
+
+        store = tracking_uri(config.tracking, Path(config.results))
+    print(format_result(result.record, result.folder.path, result.existed, store))
     return 0
 
 

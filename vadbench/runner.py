@@ -14,9 +14,9 @@ from typing import Any
 import yaml
 from filelock import FileLock
 
-from vadbench.assess import assess
+from vadbench.assess import assess, assess_scenes
 from vadbench.config import RunConfig
-from vadbench.data.catalog import dataset_digest, label_digest, load_dataset
+from vadbench.data.catalog import dataset_digest, faults, label_digest, load_dataset
 from vadbench.data.video import Dataset
 from vadbench.errors import VadbenchError
 from vadbench.models.base import Detector
@@ -106,6 +106,7 @@ def _work(
     with timed(timings, "evaluate"):
         evaluation = assess(detector, dataset, scored, store, config.protocol.name, config.seed)
         found = _write_evaluation(folder, evaluation)
+        found["scenes"] = assess_scenes(detector, dataset, scored, config.protocol.name, config.seed)
     with timed(timings, "draw"):
         _draw(config, dataset, detector, scored, folder)
     frames = sum(v.n_frames for v in (*dataset.train, *dataset.test))
@@ -126,7 +127,7 @@ def _work(
         "peak_memory_mb": round(peak_memory_mb(), 1),
         "provenance": source_version(),
     }
-    return record | {"warnings": [*caveats(record), *dataset.warnings]}
+    return record | {"warnings": [*caveats(record), *dataset.warnings, *faults(dataset)]}
 
 
 def write_scores(folder: Path, dataset: Dataset, scored: Scored) -> None:

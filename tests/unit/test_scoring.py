@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from tests.stand_ins import RandomFilters, video
-from vadbench.assess import assess
+from vadbench.assess import assess, assess_scenes
 from vadbench.data.video import Dataset
 from vadbench.errors import VadbenchError
+from vadbench.evaluation import frame_auroc, micro
 from vadbench.models.base import VideoScores
 from vadbench.models.baselines import Baseline
 from vadbench.models.clips import ClipPlan
@@ -101,7 +102,7 @@ def test_frame_difference_energy_by_hand() -> None:
 
 def assessed(detector: Fuvas, data: Dataset) -> Any:
     store = MemoryStore()
-    return assess(detector, data, score_dataset(detector, data, store), store, "raw", 0, resamples=20)
+    return assess(detector, data, score_dataset(detector, data, store), store, "raw", 0, resamples=20, protocols=())
 
 
 def test_an_evaluator_that_is_off_computes_nothing() -> None:
@@ -133,5 +134,56 @@ def test_a_post_processor_that_is_off_leaves_raw_scores() -> None:
     data, store = labelled(), MemoryStore()
     for switch, protocol in ((True, "gaussian"), (False, "raw")):
         detector = model(post_processor=switch)
-        result = assess(detector, data, score_dataset(detector, data, store), store, "gaussian", 0, resamples=20)
+        result = assess(
+            detector, data, score_dataset(detector, data, store), store, "gaussian", 0, resamples=20, protocols=()
+        )
         assert result.metrics["frame_auroc_micro"]["protocol"] == protocol
+
+
+def damaged(folder: Path, on_fault: str) -> Dataset:
+    """A data set whose first training video has one frame that can't be read."""
+    import cv2
+
+    from vadbench.data.frames import ImageFolder
+    from vadbench.data.source import Policy
+    from vadbench.data.video import Video
+
+    if not folder.exists():
+        folder.mkdir()
+        for number, frame in enumerate(video("train0").frames()):
+            cv2.imwrite(str(folder / f"{number:03d}.png"), frame)
+        (folder / "007.png").write_bytes((folder / "007.png").read_bytes()[:300])
+    data = labelled()
+    source = ImageFolder(folder, Policy(on_fault=on_fault))  # type: ignore[arg-type]
+    return replace(data, train=(Video("train0", source), *data.train[1:]))
+
+
+def test_a_damaged_frame_is_known_again_when_features_come_from_the_store(tmp_path: Path) -> None:
+    from vadbench.data.catalog import faults
+
+    first, again = damaged(tmp_path / "v", "skip"), damaged(tmp_path / "v", "skip")
+    score_dataset(model(), first, FeatureStore(tmp_path / "cache"))
+    store = FeatureStore(tmp_path / "cache")
+    score_dataset(model(), again, store)
+    assert store.counts.misses == 0
+    assert faults(again) == faults(first) and "007.png" in faults(again)[0]
+
+
+def test_features_of_a_damaged_video_do_not_get_past_the_policy_error(tmp_path: Path) -> None:
+    score_dataset(model(), damaged(tmp_path / "v", "skip"), FeatureStore(tmp_path / "cache"))
+    with pytest.raises(VadbenchError, match=r"007.png.*dataset.on_fault=skip"):
+        score_dataset(model(), damaged(tmp_path / "v", "error"), FeatureStore(tmp_path / "cache"))
+
+
+def test_each_scene_by_itself() -> None:
+    data = labelled(4)
+    scenes = ["01", "01", "02", "02"]
+    data = replace(data, test=tuple(replace(v, scene=s) for v, s in zip(data.test, scenes, strict=True)))
+    detector, store = model(), MemoryStore()
+    scored = score_dataset(detector, data, store)
+    found = assess_scenes(detector, data, scored, "raw", 0)
+    assert sorted(found) == ["01", "02"]
+    pair = {v.id: r.scores for v, r in zip(data.test[2:], scored.scores[2:], strict=True)}
+    labels = {v.id: v.labels for v in data.test[2:]}
+    assert found["02"]["frame_auroc_micro"]["value"] == micro(frame_auroc, pair, labels)
+    assert assess_scenes(detector, labelled(4), scored, "raw", 0) == {}

@@ -6,7 +6,7 @@ import functools
 import hashlib
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -140,6 +140,11 @@ class Source(ABC):
             raise DataError(
                 f"{self.name}: none of its {waiting} frames can be read: {next(iter(self.faults.values()))}"
             )
+
+    def recall(self, faults: Mapping[int, str]) -> None:
+        """Take over what an earlier pass over the same bytes found, under the policy of today."""
+        for frame in sorted(faults):
+            self._note(Fault(frame, faults[frame]))
 
     def _note(self, fault: Fault) -> None:
         if self.policy.on_fault == "error":

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from vadbench.backbones.base import Backbone
+from vadbench.data.prefetch import prefetch
 from vadbench.data.video import Video
 from vadbench.errors import DataError
 from vadbench.models.base import Features
@@ -196,7 +197,7 @@ class ClipExtractor:
             )
         earlier: deque[np.ndarray] = deque(maxlen=self.plan.step)
         frame = None
-        for frame in video.frames():
+        for frame in prefetch(video.frames()):
             prepared = self.pre_processor(frame)
             yield self.backbone.per_frame(prepared, earlier[0] if len(earlier) == self.plan.step else None)
             earlier.append(prepared)

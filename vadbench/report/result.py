@@ -15,8 +15,11 @@ _HEADLINES = {
 }
 
 
-def format_result(record: Mapping[str, Any], folder: Path, existed: bool) -> str:
-    """What was run, on what, the numbers beside the baselines, the caveats, and the folder as the last line."""
+def format_result(record: Mapping[str, Any], folder: Path, existed: bool, store: str | None) -> str:
+    """What was run, on what, the numbers beside the baselines, the caveats, and the folder as the last line.
+
+    ``store``: address of the tracking store, None where runs are not tracked.
+    """
     lines = [_title(record), *_data_lines(record), ""]
     lines += _metric_lines(record)
     if record["names"]["protocol"] == "all" and (folder / "card.txt").is_file():
@@ -24,10 +27,10 @@ def format_result(record: Mapping[str, Any], folder: Path, existed: bool) -> str
     lines += [f"  ! {warning}" for warning in record["warnings"]]
     if existed:
         lines.append("This run exists; nothing was computed (on_existing=rerun makes it again).")
-    lines += [
-        "",
-        f"compare runs:  mlflow ui --backend-store-uri sqlite:///{folder.parents[3] / 'tracking' / 'mlflow.db'}",
-    ]
+    lines.append("")
+    if store is not None:
+        how = store if store.startswith("http") else f"mlflow ui --backend-store-uri {store}"
+        lines.append(f"compare runs:  {how}")
     lines.append(f"run folder:    {folder}")
     return "\n".join(lines)
 
@@ -66,6 +69,9 @@ def _metric_lines(record: Mapping[str, Any]) -> list[str]:
         if undefined:
             note += f", undefined on {len(undefined)}: {', '.join(undefined)}"
         lines.append(f"  {label:<24}{_number(entry['value']):>8}{interval}{note}")
+    for scene, metrics in record.get("scenes", {}).items():
+        entry = metrics["frame_auroc_micro"]
+        lines.append(f"    scene {scene:<16}{_number(entry['value']):>8}   ({entry['n_videos']} videos)")
     lines.append(f"  under protocol {record['names']['protocol']}; baselines, frame AUROC micro:")
     for name, entry in record["baselines"].items():
         lines.append(f"    {name.replace('_', ' '):<22}{_number(entry['value']):>8}")

@@ -145,6 +145,7 @@ class FeatureStore:
         entries = {n: Entry(self.root, k) for n, k in keys_of(extractor, video, self.dtype, digest).items()}
         with explained(self.root, f"reading the features of video {video.id}"):
             found = self._open(entries)
+        self._recall(video, [entries[name] for name in found])
         self.counts.hits += len(found)
         if len(found) < len(entries):
             missing = {name: entry for name, entry in entries.items() if name not in found}
@@ -176,6 +177,16 @@ class FeatureStore:
                     note = {"output": name, "spec": dict(spec), "seconds": round(time.perf_counter() - started, 4)}
                     found = self._write({name: entry}, {name: made}, {name: note}, what)
         return found[name]
+
+    def _recall(self, video: Video, entries: list[Entry]) -> None:
+        """Damaged frames that were found when these features were made are known again, under the policy of today."""
+        recall = getattr(video.source, "recall", None)
+        if recall is None:
+            return
+        for entry in entries:
+            faults = (entry.note() or {}).get("faults", {})
+            if faults:
+                recall({int(frame): message for frame, message in faults.items()})
 
     def _open(self, entries: Mapping[str, Entry]) -> dict[str, Features]:
         """Those of ``entries`` that are complete and sound, from disk or, failing that, from the remote store."""
@@ -220,6 +231,7 @@ class FeatureStore:
         for name, note in notes.items():
             # One pass makes all outputs; its time is shared among them so that sums over entries stay true.
             note["seconds"] = round(seconds / len(todo), 4)
+            note["faults"] = dict(getattr(video.source, "faults", {}))
             made[name], kept = lowered(made[name], self.dtype)
             if kept:
                 log.warning("Video %s, %s: %s overflows %s; kept in float32.", video.id, name, kept, self.dtype)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from vadbench.data.prefetch import prefetch
 from vadbench.data.video import Video
 from vadbench.errors import ConfigError
 from vadbench.models.ai_vad.features import FeatureExtractor, FeatureType
@@ -162,7 +163,7 @@ class RegionAttributeExtractor:
     def _pairs(self, video: Video) -> Iterator[Pair]:
         """Number of the last frame, first frame, last frame of each pair."""
         held: deque[np.ndarray] = deque(maxlen=self.frame_step + 1)
-        for number, frame in enumerate(video.frames()):
+        for number, frame in enumerate(prefetch(video.frames())):
             held.append(frame)
             if number >= self.frame_step:
                 yield number, held[0], frame
