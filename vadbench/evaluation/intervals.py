@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 from scipy.special import expit
 
 from vadbench.errors import ConfigError
@@ -140,14 +140,14 @@ def jackknife_error(draw: Draw, counts: np.ndarray) -> np.ndarray:
 
 def _corrected(draw: Draw, drawn: np.ndarray, value: float, n_videos: int, level: float) -> tuple[float, float]:
     """Both ends by BCa on tails widened for few videos."""
-    tail = np.sqrt(n_videos / (n_videos - 1)) * stats.t.ppf((1 - level) / 2, n_videos - 1)
+    tail = np.sqrt(n_videos / (n_videos - 1)) * special.stdtrit(n_videos - 1, (1 - level) / 2)
     below = np.mean(drawn < value) + np.mean(drawn == value) / 2
-    bias = stats.norm.ppf(np.clip(below, 1 / (2 * drawn.size), 1 - 1 / (2 * drawn.size)))
+    bias = special.ndtri(np.clip(below, 1 / (2 * drawn.size), 1 - 1 / (2 * drawn.size)))
     without = draw(1.0 - np.eye(n_videos))
     without = without[~np.isnan(without)]
     pull = without.mean() - without if without.size else np.zeros(1)
     spread = np.sum(pull**2) ** 1.5
     acceleration = float(np.sum(pull**3) / (6 * spread)) if spread > 0 else 0.0
     z = bias + np.array([tail, -tail])
-    low, high = np.quantile(drawn, stats.norm.cdf(bias + z / np.maximum(1 - acceleration * z, 0.1)))
+    low, high = np.quantile(drawn, special.ndtr(bias + z / np.maximum(1 - acceleration * z, 0.1)))
     return float(low), float(high)

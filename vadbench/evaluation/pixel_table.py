@@ -150,6 +150,7 @@ def _distinct(kept: _Kept) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     weight = None
     if kept.area is not None and kept.regions.sum():
         weight = np.add.reduceat(1.0 / kept.area[order], starts)[::-1] / kept.regions.sum()
+    kept.area = None
     return score[starts], starts, weight
 
 

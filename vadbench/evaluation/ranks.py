@@ -79,22 +79,20 @@ def average_precision(table: RankTable) -> float:
     return float(np.sum(table.positives * precision) / table.n_positive)
 
 
-def roc_path(table: RankTable) -> tuple[np.ndarray, np.ndarray]:
-    """Corners of the piecewise linear ROC from (0, 0) to (1, 1): false and true positive rates, each ``(2U + 1,)``.
-
-    Runs of negatives alone are horizontal lines, so the corners at scores of positives are enough.
-    """
-    hits = np.cumsum(table.positives)
-    fpr = np.stack([table.above, table.above + table.equal], axis=1).ravel() / max(table.n_negative, 1)
-    tpr = np.stack([hits - table.positives, hits], axis=1).ravel() / max(table.n_positive, 1)
-    return np.append(fpr, 1.0), np.append(tpr, 1.0)
-
-
 def equal_error_rate(table: RankTable) -> float:
     """The false positive rate where the piecewise linear ROC meets FPR = 1 − TPR, in [0, 1]; NaN for one class."""
     if table.one_class:
         return float("nan")
-    return crossing(*roc_path(table))
+    hits = np.cumsum(table.positives)
+    after = (table.above + table.equal) / table.n_negative + hits / table.n_positive
+    # FPR + TPR only grows, so the line that crosses 1 ends in this row, or lies after the last one.
+    i = int(np.searchsorted(after, 1.0))
+    corners = [(0, 0)] if i == 0 else [(table.above[i - 1] + table.equal[i - 1], hits[i - 1])]
+    if i < hits.size:
+        corners += [(table.above[i], corners[0][1]), (table.above[i] + table.equal[i], hits[i])]
+    corners.append((table.n_negative, table.n_positive))
+    alarms, caught = np.array(corners, dtype=np.float64).T
+    return crossing(alarms / table.n_negative, caught / table.n_positive)
 
 
 def crossing(fpr: np.ndarray, tpr: np.ndarray) -> float:
