@@ -124,8 +124,10 @@ def _without_overflow(smooth: Callable[[np.ndarray], np.ndarray]) -> Callable[[n
     """Sums of huge scores can leave float64 on the way to an average that does not; they are made smaller for it."""
 
     def scaled(scores: np.ndarray) -> np.ndarray:
-        huge = scores.size and np.abs(scores).max() > 1e300
-        return smooth(scores / 1024) * 1024 if huge else smooth(scores)
+        largest = np.abs(scores).max(initial=0.0)
+        if largest <= 1e300:
+            return smooth(scores)
+        return np.clip(smooth(scores / 1024), -largest / 1024, largest / 1024) * 1024
 
     return scaled
 
