@@ -20,12 +20,12 @@ def run(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser("python -m vadbench list", description=__doc__)
     parser.add_argument("kind", nargs="?", help="one of " + ", ".join(_KINDS))
     parser.add_argument("words", nargs="*", help="for layers: backbone=NAME and any backbone.key=value")
-    parser.add_argument("--modules", action="store_true", help="for layers: leave out operations inside a module")
+    parser.add_argument("--all", action="store_true", help="for layers: also those deep inside a block")
     words = parser.parse_args(list(argv))
     if words.kind is not None and words.kind not in _KINDS:
         raise ConfigError(f"list {words.kind}: no such list. {nearest(words.kind, _KINDS)}")
     if words.kind == "layers":
-        print(format_layers(words.words, words.modules))
+        print(format_layers(words.words, words.all))
         return 0
     parts = [words.kind] if words.kind else [kind for kind in _KINDS if kind != "layers"]
     sections = {
@@ -77,8 +77,11 @@ def format_protocols() -> str:
     return f"protocols (protocol=NAME)\n{columns(rows)}"
 
 
-def format_layers(words: Sequence[str], modules_only: bool) -> str:
-    """Layers of a backbone with the shape of their feature map for one clip, in the order of computation."""
+def format_layers(words: Sequence[str], every: bool) -> str:
+    """Layers of a backbone with the shape of their feature map for one clip, in the order of computation.
+
+    ``every``: also operations and the parts of a block, which are hundreds in some networks.
+    """
     from vadbench.backbones.catalog import layers
     from vadbench.compose import compose
 
@@ -86,15 +89,18 @@ def format_layers(words: Sequence[str], modules_only: bool) -> str:
         raise ConfigError("list layers: which backbone? For example: list layers backbone=x3d_s")
     config = compose(["model=fuvas", "dataset=synthetic", *words])
     assert config.backbone is not None
+    found = layers(config.backbone)
+    shown = [layer for layer in found if every or layer.default or (layer.module and layer.name.count(".") <= 2)]
     rows = [
         {
             "layer": layer.name + (" (default)" if layer.default else ""),
             "C x t x h x w": " x ".join("?" if n is None else str(n) for n in layer.shape),
         }
-        for layer in layers(config.backbone)
-        if layer.module or not modules_only
+        for layer in shown
     ]
-    return f"layers of {config.backbone.name} (model.layer=NAME)\n{columns(rows)}"
+    hidden = len(found) - len(shown)
+    more = f"\n  ... and {hidden} inside these: list layers --all {' '.join(words)}" if hidden else ""
+    return f"layers of {config.backbone.name} (model.layer=NAME)\n{columns(rows)}{more}"
 
 
 def columns(rows: Iterable[Mapping[str, Any]]) -> str:
