@@ -51,6 +51,7 @@ class Process:
         code = self._process.poll()
         if code is None:
             return None
+        self._close()
         return "" if code == 0 else f"it was killed by signal {-code}" if code < 0 else f"it ended with status {code}"
 
     def stop(self) -> None:
@@ -62,6 +63,11 @@ class Process:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        self._close()
+
+    def _close(self) -> None:
+        if self._process.stdin is not None:
+            self._process.stdin.close()
 
 
 class SlurmTask:
