@@ -330,6 +330,7 @@ class RunConfig:
     seed: Annotated[int, Field(ge=0)]
     results: str
     on_existing: Literal["skip", "rerun", "error"]
+    regions_from_maps: bool
     backbone: BackboneConfig | None = None
     density: Annotated[PcaConfig | AttributeDensityConfig, Field(discriminator="name")] | None = None
     regions: RegionsConfig | None = None

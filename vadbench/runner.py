@@ -104,7 +104,8 @@ def _work(
     timings |= scored.timings
     write_scores(folder, dataset, scored)
     with timed(timings, "evaluate"):
-        evaluation = assess(detector, dataset, scored, store, config.protocol.name, config.seed)
+        options = {"regions_from_maps": config.regions_from_maps}
+        evaluation = assess(detector, dataset, scored, store, config.protocol.name, config.seed, **options)
         found = _write_evaluation(folder, evaluation)
         found["scenes"] = assess_scenes(detector, dataset, scored, config.protocol.name, config.seed)
     with timed(timings, "draw"):

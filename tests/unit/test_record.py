@@ -30,6 +30,8 @@ def key(*words: str, specs: Any = None, data: str = "d", labels: str = "l") -> s
         "dataset.root=/elsewhere",
         "model.visualizer=false",
         "model.heatmap_frames=3",
+        "protocol.note=words",
+        "launcher=ray",
     ],
 )
 def test_what_can_not_change_a_result_is_not_in_the_key(words: str) -> None:
@@ -48,6 +50,7 @@ def test_what_can_not_change_a_result_is_not_in_the_key(words: str) -> None:
         "store.dtype=float16",
         "dataset.max_frames=10",
         "model=random",
+        "regions_from_maps=true",
     ],
 )
 def test_what_can_change_a_result_is_in_the_key(words: str) -> None:

@@ -12,6 +12,9 @@ _HEADLINES = {
     "frame_ap": "frame AP",
     "frame_eer": "frame EER",
     "pixel_auroc": "pixel AUROC, pooled",
+    "aupro": "AUPRO at FPR 0.3",
+    "rbdc": "RBDC",
+    "tbdc": "TBDC",
 }
 
 
