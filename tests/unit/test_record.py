@@ -30,7 +30,7 @@ def key(*words: str, specs: Any = None, data: str = "d", labels: str = "l") -> s
         "dataset.root=/elsewhere",
         "model.visualizer=false",
         "model.heatmap_frames=3",
-        "protocol.note=words",
+        "protocol.source=words",
         "launcher=ray",
     ],
 )
