@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -116,6 +117,8 @@ def _single(words: list[str]) -> int:
         print(yaml.safe_dump(compose_values(overrides), sort_keys=False), end="")
         return 0
     _set_threads(config.runtime.threads)
+    # A scheduler's SIGTERM ends a run like Ctrl-C does: its state is written before the process goes.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     from vadbench.report.result import format_result
     from vadbench.runner import run
 

@@ -23,7 +23,6 @@ _NOT_IN_KEY = {
     "dataset.labels",
     "dataset.masks_root",
     "launcher",
-    "model.evaluator",
     "model.heatmap_frames",
     "model.visualizer",
     "on_existing",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -130,3 +132,24 @@ def test_scores_do_not_depend_on_what_was_cached(work: Path, run_folder: Path) -
     first, second = (pd.read_parquet(f / "scores.parquet") for f in (run_folder, fresh))
     pd.testing.assert_frame_equal(first, second, check_exact=True)
     assert np.isfinite(first["score"]).all()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_stopped_says_so_and_goes_on(work: Path, number: signal.Signals) -> None:
+    results = f"stopped_{number.name}"
+    words = [*FUVAS, f"results={results}", "dataset.n_frames=300", "dataset.n_test=1", "dataset.n_train=1"]
+    words += ["backbone=x3d_xs", "backbone.weights=random", "backbone.clip_stride=1"]
+    words.remove("backbone=flow_grid")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vadbench", *words], cwd=work, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    states = work / results / "runs" / "synthetic" / "fuvas"
+    while not list(states.glob("*/state.json")) and process.poll() is None:
+        time.sleep(0.05)
+    assert process.poll() is None
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode != 0 and "Traceback" not in err, err
+    state = json.loads(next(states.glob("*/state.json")).read_text())
+    assert state["state"] == "interrupted"
+    assert not list(states.glob("*/run.json")) and out == ""

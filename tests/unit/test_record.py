@@ -51,6 +51,7 @@ def test_what_can_not_change_a_result_is_not_in_the_key(words: str) -> None:
         "dataset.max_frames=10",
         "model=random",
         "regions_from_maps=true",
+        "model.evaluator=false",
     ],
 )
 def test_what_can_change_a_result_is_in_the_key(words: str) -> None:
