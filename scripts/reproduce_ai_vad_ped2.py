@@ -17,9 +17,9 @@ from vadbench.evaluation.frame import frame_auroc, macro, micro
 from vadbench.evaluation.protocols import apply, load_protocol
 from vadbench.models.catalog import build
 from vadbench.scoring import score_dataset
-from vadbench.store.features import FeatureStore
+from vadbench.store.features import FeatureStore, keys_of
 
-HEAD = "| setting | words | raw micro | micro | macro | empty frames | extracted |"
+HEAD = "| setting | words | raw micro | micro | macro | empty frames | new outputs |"
 
 
 def main() -> None:
@@ -27,26 +27,29 @@ def main() -> None:
     logging.basicConfig(level=logging.ERROR)
     study = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text())
     common = [*study["words"], f"dataset.root={Path(sys.argv[1]).resolve()}"]
-    store = FeatureStore("results/cache")
+    store, seen = FeatureStore("results/cache"), set[str]()
     lines = [study["text"].strip()]
     for group in study["groups"]:
         lines += ["", f"## {group['name']}", "", group["text"].strip(), "", HEAD, "|---" * 7 + "|"]
         for name, words in group["rows"].items():
-            lines.append(row(name, words.split(), [*common, *group.get("words", [])], store))
+            lines.append(row(name, words.split(), [*common, *group.get("words", [])], store, seen))
             print(lines[-1], flush=True)
     Path("results/tables/ai_vad_ped2.md").write_text("\n".join(lines) + "\n")
 
 
-def row(name: str, words: list[str], common: list[str], store: FeatureStore) -> str:
-    """Fit and score one setting; AUROC raw and under the protocol of the configuration."""
+def row(name: str, words: list[str], common: list[str], store: FeatureStore, seen: set[str]) -> str:
+    """Fit and score one setting; AUROC raw and under its protocol; outputs whose keys are not in ``seen`` yet."""
     config = compose([*common, *words])
-    dataset, before = load_dataset(config.dataset), store.counts.misses
-    scored = score_dataset(build(config), dataset, store)
+    dataset, detector = load_dataset(config.dataset), build(config)
+    scored = score_dataset(detector, dataset, store)
+    keys = {k for v in (*dataset.train, *dataset.test) for k in keys_of(detector.extractor, v, store.dtype).values()}
+    new = len(keys - seen)
+    seen |= keys
     raw, labels = {s.video: s.scores for s in scored.scores}, {v.id: v.labels for v in dataset.test}
     smooth = apply(load_protocol(config.protocol.name), raw, labels, dataset.name).scores
     found = micro(frame_auroc, raw, labels), micro(frame_auroc, smooth, labels), macro(frame_auroc, smooth, labels)
     cells = [name, f"`{' '.join(words)}`" if words else "", *(f"{value:.4f}" for value in found)]
-    return f"| {' | '.join(cells)} | {scored.summary['frames_without_regions']} | {store.counts.misses - before} |"
+    return f"| {' | '.join(cells)} | {scored.summary['frames_without_regions']} | {new} |"
 
 
 if __name__ == "__main__":
