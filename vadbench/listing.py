@@ -12,7 +12,7 @@ import yaml
 from vadbench.errors import ConfigError, nearest
 from vadbench.paths import CONF
 
-_KINDS = ("models", "backbones", "datasets", "protocols", "experiments", "layers")
+_KINDS = ("models", "backbones", "datasets", "protocols", "regions", "flow", "experiments", "layers")
 
 
 def run(argv: Sequence[str]) -> int:
@@ -33,6 +33,8 @@ def run(argv: Sequence[str]) -> int:
         "backbones": format_backbones,
         "datasets": lambda: format_group("data sets", "dataset"),
         "protocols": format_protocols,
+        "regions": lambda: format_group("regions of AI-VAD", "regions"),
+        "flow": lambda: format_group("flow of AI-VAD", "flow"),
         "experiments": lambda: format_group("experiments", "experiment"),
     }
     print("\n\n".join(sections[part]() for part in parts))

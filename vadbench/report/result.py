@@ -52,8 +52,7 @@ def _data_lines(record: Mapping[str, Any]) -> list[str]:
     return [
         f"  {data['train_videos']} training videos ({data['train_frames']} frames), "
         f"{data['test_videos']} test videos ({data['test_frames']} frames, {known})",
-        f"  weights: {weights}; every frame has a score, {filled} of {record['coverage']['frames']} filled in "
-        f"from neighbouring clips",
+        f"  weights: {weights}; every frame has a score, {filled} of {record['coverage']['frames']} filled in by policy",
     ]
 
 
