@@ -45,14 +45,15 @@ def _title(record: Mapping[str, Any]) -> str:
 
 
 def _data_lines(record: Mapping[str, Any]) -> list[str]:
-    data, filled = record["dataset"], record["coverage"]["filled"]
+    data, coverage = record["dataset"], record["coverage"]
     weights = ", ".join(f"{w['part']} {w['name']}" for w in record["weights"]) or "none needed"
     anomalous = data["anomalous_frames"]
     known = "not all labelled" if anomalous is None else f"{anomalous} anomalous"
     return [
         f"  {data['train_videos']} training videos ({data['train_frames']} frames), "
         f"{data['test_videos']} test videos ({data['test_frames']} frames, {known})",
-        f"  weights: {weights}; every frame has a score, {filled} of {record['coverage']['frames']} filled in by policy",
+        f"  weights: {weights}",
+        f"  every frame has a score, {coverage['filled']} of {coverage['frames']} filled in by policy",
     ]
 
 
