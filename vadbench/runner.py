@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -56,8 +56,9 @@ def run(
             if config.on_existing == "error":
                 raise VadbenchError(f"this run exists: {folder.path}. on_existing=skip reuses it, rerun replaces it.")
             return RunResult(folder, folder.read(), existed=True)
-        folder.begin(_yaml(config), overrides or [])
         with _recorded(folder):
+            folder.begin(_yaml(config), overrides or [])
+            _log_into(folder.path)
             record = _work(config, dataset, detector, folder.path, {"load": time.perf_counter() - started})
             folder.finish(record)
     track(folder, config, sweep)
@@ -179,10 +180,7 @@ def _draw(config: RunConfig, dataset: Dataset, detector: Detector, scored: Score
 
 @contextmanager
 def _recorded(folder: RunFolder) -> Iterator[None]:
-    """Keep the log of a run in its folder, and say there how it ended if it did not finish."""
-    handler = logging.FileHandler(folder.path / "log.txt", mode="w", encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.getLogger().addHandler(handler)
+    """Say in the folder how a run ended if it did not finish, and close its log."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit):  # the latter is how a preempted Slurm task ends
@@ -190,11 +188,24 @@ def _recorded(folder: RunFolder) -> Iterator[None]:
         raise
     except BaseException as error:
         log.error("failed", exc_info=True)
-        folder.end("failed", f"{type(error).__name__}: {error}")
+        with suppress(OSError):  # a folder that can't be written is what the error is about
+            folder.end("failed", f"{type(error).__name__}: {error}")
         raise
     finally:
-        logging.getLogger().removeHandler(handler)
-        handler.close()
+        for handler in list(logging.getLogger().handlers):
+            if isinstance(handler, _RunLog):
+                logging.getLogger().removeHandler(handler)
+                handler.close()
+
+
+class _RunLog(logging.FileHandler):
+    """The log of one run, log.txt in its folder."""
+
+
+def _log_into(folder: Path) -> None:
+    handler = _RunLog(folder / "log.txt", mode="w", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.getLogger().addHandler(handler)
 
 
 def _yaml(config: RunConfig) -> str:

@@ -93,6 +93,7 @@ def test_eight_directions_and_five_gaussians_are_worse_and_why(bench: Bench) -> 
     assert min(bench.aurocs(*eight, "density.covariance_floor_velocity=0.01")) > 0.95
 
 
+@pytest.mark.slow
 def test_every_pixel_instead_of_the_crop_changes_nothing_that_matters(
     bench: Bench, base: tuple[Scored, Dataset, int]
 ) -> None:
@@ -118,6 +119,7 @@ def test_settings_of_the_density_extract_nothing(bench: Bench, base: tuple[Score
         assert min(aurocs(changed, dataset)) > 0.9, words
 
 
+@pytest.mark.slow
 def test_a_real_detector_finds_the_regions(bench: Bench, shared: Path) -> None:
     yolox = ["regions=onnx", f"regions.weights={shared / 'weights/yolox_nano/yolox_nano.onnx'}"]
     scored, dataset, _ = bench.run(*yolox, "model.velocity_crop_size=null")
