@@ -21,7 +21,7 @@ from vadbench.data.video import Dataset
 from vadbench.errors import VadbenchError
 from vadbench.models.base import Detector
 from vadbench.models.catalog import build
-from vadbench.provenance import now, peak_memory_mb, source_version
+from vadbench.provenance import forget_peak_memory, now, peak_memory_mb, source_version
 from vadbench.record import caveats, coverage, describe_dataset, fingerprint, names, score_table, weights
 from vadbench.run_folder import RunFolder, plain
 from vadbench.scoring import Scored, maps_on_disk, score_dataset, timed
@@ -48,6 +48,7 @@ def run(
     sweep that the run belongs to, for tracking. ``dataset``: ``config.dataset``, if loaded already.
     """
     started = time.perf_counter()
+    forget_peak_memory()
     dataset, detector = prepare(config, dataset)
     folder = run_folder(config, dataset, detector)
     folder.path.parent.mkdir(parents=True, exist_ok=True)
