@@ -79,17 +79,21 @@ def weighted_eer(rows: Rows) -> Draw:
             mine = np.flatnonzero(open_)
             done = normal[-1] @ counts[mine].T / negatives[mine] + anomalous[-1] @ counts[mine].T / positives[mine] >= 1
             mine = mine[done]
-            values[mine] = _bisect(normal, anomalous, counts[mine], negatives[mine], positives[mine])
+            values[mine] = crossings(normal, anomalous, counts[mine], negatives[mine], positives[mine])
             open_[mine] = False
         return values
 
     return draw
 
 
-def _bisect(
+def crossings(
     normal: np.ndarray, anomalous: np.ndarray, counts: np.ndarray, negatives: np.ndarray, positives: np.ndarray
 ) -> np.ndarray:
-    """FPR where FPR + TPR = 1 between rows of the cumulative counts: it is below 1 at the first, not at the last."""
+    """FPR of each resample where FPR + TPR reaches 1, by bisection along the ranks.
+
+    ``normal``, ``anomalous (U, V)``: frames (or pixels) of each video down to a rank; the sum is below 1 at the first
+    row and not at the last. ``counts (B, V)``; ``negatives``, ``positives (B,)``: all of each resample.
+    """
 
     def rates(row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return (normal[row] * counts).sum(axis=1) / negatives, (anomalous[row] * counts).sum(axis=1) / positives

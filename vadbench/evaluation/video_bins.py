@@ -7,15 +7,13 @@ Shape legend: V videos, B resamples, E bins.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from vadbench.evaluation import ranks
-from vadbench.evaluation.resampled import Draw, pair_auroc
+from vadbench.evaluation.resampled import Draw, crossings, pair_auroc
 
-_CHUNK = 4_000_000  # numbers in one array
+_CHUNK = 500_000  # numbers in one array
 
 
 @dataclass
@@ -70,52 +68,57 @@ class VideoBins:
 
     def average_precision(self) -> Draw:
         """AP of resamples, ties inside a bin."""
+        gains, hits, ranked = self.anomalous[:, ::-1], self._down(self.anomalous), self._down(self.normal)
+        ranked = ranked + hits
 
-        def of(normal: np.ndarray, anomalous: np.ndarray, _: np.ndarray) -> np.ndarray:
-            hits, alarms = np.cumsum(anomalous, axis=1), np.cumsum(normal, axis=1)
-            return (anomalous * hits / np.maximum(hits + alarms, 1)).sum(axis=1) / hits[:, -1]
+        def of(counts: np.ndarray) -> np.ndarray:
+            caught = counts @ hits[:, 1:]
+            return ((counts @ gains) * caught / np.maximum(counts @ ranked[:, 1:], 1)).sum(axis=1) / caught[:, -1]
 
         return self._draw(of)
 
     def eer(self) -> Draw:
         """EER of resamples on the ROC with one corner a bin."""
+        alarms, hits = self._down(self.normal), self._down(self.anomalous)
 
-        def of(normal: np.ndarray, anomalous: np.ndarray, _: np.ndarray) -> np.ndarray:
-            fpr, tpr = np.cumsum(normal, axis=1), np.cumsum(anomalous, axis=1)
-            fpr, tpr = fpr / fpr[:, -1:], tpr / tpr[:, -1:]
-            return np.array([ranks.crossing(x, y) for x, y in zip(fpr, tpr, strict=True)])
+        def of(counts: np.ndarray) -> np.ndarray:
+            return crossings(alarms.T, hits.T, counts, counts @ alarms[:, -1], counts @ hits[:, -1])
 
         return self._draw(of)
 
     def aupro(self, fpr_limit: float = 0.3) -> Draw:
         """AUPRO of resamples, ties inside a bin; the formula is :func:`vadbench.evaluation.ranks.aupro`'s."""
+        alarms = self._down(self.normal)
+        weight = np.zeros_like(self.normal) if self.weight is None else self.weight[:, ::-1]
 
-        def of(normal: np.ndarray, _: np.ndarray, weight: np.ndarray) -> np.ndarray:
-            f1 = np.cumsum(normal, axis=1) / normal.sum(axis=1, keepdims=True)
-            f0 = np.concatenate([np.zeros((len(f1), 1)), f1[:, :-1]], axis=1)
+        def of(counts: np.ndarray) -> np.ndarray:
+            fpr = counts @ alarms / (counts @ alarms[:, -1:])
+            f0, f1 = fpr[:, :-1], fpr[:, 1:]
             low, high = np.minimum(f0, fpr_limit), np.minimum(f1, fpr_limit)
             width = np.where(f1 > f0, f1 - f0, 1.0)
             # The mean over the tie of what is left of the limit: in closed form its integral from f0 to f1, or a point.
             left = np.where(f1 > f0, (high - low) * (fpr_limit - (low + high) / 2) / width, fpr_limit - low)
-            return (weight * left).sum(axis=1) / fpr_limit
+            regions = np.maximum(counts @ self.regions, 1)
+            return ((counts @ weight) * left).sum(axis=1) / regions / fpr_limit
 
         return self._draw(of)
 
-    def _draw(self, of: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]) -> Draw:
-        """Apply ``of(normal, anomalous, weight)``, each ``(B, E)`` from the highest bin down, to the resamples."""
+    def _down(self, pixels: np.ndarray) -> np.ndarray:
+        """``(V, E + 1)``: pixels of each video from the highest bin down to each, from 0 on. Sums of resamples are
+        resamples of sums, so nothing is summed up a resample."""
+        return np.concatenate([np.zeros((len(pixels), 1)), np.cumsum(pixels[:, ::-1], axis=1)], axis=1)
+
+    def _draw(self, of: Draw) -> Draw:
+        """``of`` in pieces that fit in memory, and only where a resample has both classes."""
+        positives, negatives = self.anomalous.sum(axis=1), self.normal.sum(axis=1)
+        step = max(1, _CHUNK // self.normal.shape[1])
 
         def draw(counts: np.ndarray) -> np.ndarray:
-            step = max(1, _CHUNK // self.normal.shape[1])
-            return np.concatenate([some(counts[i : i + step]) for i in range(0, len(counts), step)])
-
-        def some(counts: np.ndarray) -> np.ndarray:
-            normal, anomalous = counts @ self.normal[:, ::-1], counts @ self.anomalous[:, ::-1]
-            weight = np.zeros_like(anomalous)
-            if self.weight is not None:
-                weight = counts @ self.weight[:, ::-1] / np.maximum(counts @ self.regions, 1)[:, None]
             values = np.full(len(counts), np.nan)
-            both = (normal.sum(axis=1) > 0) & (anomalous.sum(axis=1) > 0)
-            values[both] = of(normal[both], anomalous[both], weight[both])
+            both = np.flatnonzero((counts @ positives > 0) & (counts @ negatives > 0))
+            for start in range(0, both.size, step):
+                some = both[start : start + step]
+                values[some] = of(counts[some])
             return values
 
         return draw

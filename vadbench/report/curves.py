@@ -25,7 +25,10 @@ def draw_curves(videos: Sequence[Video], scores: Sequence[VideoScores], folder: 
     for number, page in enumerate(pages, 1):
         columns = 2 if len(page) > 1 else 1
         rows = -(-len(page) // columns)
-        figure = Figure(figsize=(6.4 * columns, 1.9 * rows + 0.7), layout="constrained")
+        width, height = 6.4 * columns, 1.9 * rows + 0.7
+        figure = Figure(figsize=(width, height))
+        # Margins in inches: a layout engine would draw every page twice.
+        figure.subplots_adjust(0.65 / width, 0.45 / height, 1 - 0.15 / width, 1 - 0.75 / height, 0.06, 0.6)
         axes = np.atleast_1d(figure.subplots(rows, columns, sharey=True)).ravel()
         for axis, (video, result) in zip(axes, page, strict=False):
             _curve(axis, video, result)
@@ -33,7 +36,8 @@ def draw_curves(videos: Sequence[Video], scores: Sequence[VideoScores], folder: 
         for axis in axes[len(page) :]:
             axis.set_visible(False)
         of = f" ({number} of {len(pages)})" if len(pages) > 1 else ""
-        figure.suptitle(f"{title}{of}\nraw score per frame; shaded: anomalous by ground truth", fontsize=10)
+        heading = f"{title}{of}\nraw score per frame; shaded: anomalous by ground truth"
+        figure.suptitle(heading, fontsize=10, y=1 - 0.08 / height)
         path = folder / f"scores_{number:02d}.png"
         figure.savefig(path, dpi=110)
         paths.append(path)
