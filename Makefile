@@ -26,7 +26,7 @@ demo: install ## run FUVAS on the embedded synthetic data set: no download, abou
 
 .PHONY: test
 test: install lint ## lint, types and the default tests
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
 
 .PHONY: test-all
 test-all: install lint ## all tests, the long ones too

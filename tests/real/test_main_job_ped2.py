@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("main_job_ped2")]
 
 LENGTHS = {"01": 180, "03": 150, "05": 150, "07": 180, "09": 120, "11": 180}
 
@@ -78,7 +78,7 @@ def test_the_same_command_again_says_that_the_run_exists(flow_run: tuple[str, Pa
 @pytest.mark.parametrize("backbone", ["x3d_s", "swin3d_t", "r3d_18"])
 def test_networks_with_random_weights_run_and_shout(work: Path, ped2: str, backbone: str) -> None:
     # Small frames and few clips: the numbers of random weights mean nothing, the path through the network does.
-    small = ["backbone.size=[64,64]", "backbone.clip_length=8", "backbone.clip_stride=40", "model.layer=null"]
+    small = ["backbone.size=[48,48]", "backbone.clip_length=8", "backbone.clip_stride=60", "model.layer=null"]
     words = ["model=fuvas", "dataset=ucsd_ped2", ped2, f"backbone={backbone}", "backbone.weights=random", *small]
     text, folder = vadbench(work, *words, "tracking=none")
     scores = pd.read_parquet(folder / "scores.parquet")

@@ -20,6 +20,8 @@ SMALL = {"s3d": (16, 32, 48)}
 CHANNELS_LAST = {"swin3d_t", "swin3d_s", "swin3d_b"}
 TOKENS = {"mvit_v1_b": (8, 7, 7), "mvit_v2_s": (8, 7, 7)}
 
+pytestmark = pytest.mark.xdist_group("networks")  # each is built once
+
 
 @dataclass
 class Subject:
