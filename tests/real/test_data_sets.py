@@ -167,7 +167,7 @@ def test_two_decoders_agree_on_count_order_and_pixels(shared: Path) -> None:
 
 
 def test_reading_costs_no_more_than_the_bare_loop(shared: Path) -> None:
-    """CPU time of passes that take turns; the median of their ratios, since other work on the machine slows either."""
+    """CPU time of passes that take turns; the least of each, since other work on the machine only ever adds."""
     import av
 
     path = shared / "avenue_mini" / "Avenue Dataset" / "testing_videos" / "17.avi"
@@ -184,8 +184,9 @@ def test_reading_costs_no_more_than_the_bare_loop(shared: Path) -> None:
             pass
 
     bare(), ours()
-    ratios = [cpu(ours) / cpu(bare) if turn % 2 else 1 / (cpu(bare) / cpu(ours)) for turn in range(9)]
-    assert np.median(ratios) <= 1.15, ratios
+    turns = [(cpu(ours), cpu(bare)) for _ in range(20)]
+    least_ours, least_bare = np.min(turns, axis=0)
+    assert least_ours <= 1.15 * least_bare, turns
 
 
 def cpu(job: Callable[[], None]) -> float:
