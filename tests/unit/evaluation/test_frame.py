@@ -7,8 +7,10 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from sklearn import metrics as sklearn_metrics
+from torchmetrics.functional.classification import binary_auroc, binary_average_precision
 
 from tests.unit.evaluation import inputs, references
 from vadbench.errors import ConfigError, DataError
@@ -62,6 +64,25 @@ def test_equals_scikit_learn(levels):
         theirs = sklearn_metrics.roc_curve(labels, scores, drop_intermediate=False)
         for a, b in zip(ours, theirs, strict=True):
             np.testing.assert_allclose(a, b, atol=1e-15)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1000.0])
+def test_torchmetrics_agrees_until_it_squashes_raw_scores(scale: float) -> None:
+    """Any value outside [0, 1] makes it take a sigmoid of the whole batch, in which large raw scores become equal."""
+    rng = np.random.default_rng(0)
+    labels = rng.random(2000) < 0.3
+    scores = scale * (0.2 * rng.random(2000) + 0.8 * np.where(labels, rng.random(2000), rng.random(2000) ** 2))
+    theirs = [
+        f(torch.from_numpy(scores), torch.from_numpy(labels).int()) for f in (binary_auroc, binary_average_precision)
+    ]
+    ours = [frame_auroc(scores, labels), average_precision(scores, labels)]
+    np.testing.assert_allclose(
+        ours, [frame_auroc(scores / scale, labels), average_precision(scores / scale, labels)], rtol=1e-9
+    )
+    if scale == 1.0:
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    else:
+        assert abs(float(theirs[0]) - ours[0]) > 0.05
 
 
 def test_hand_computed():
