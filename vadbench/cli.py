@@ -64,6 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run what the command line says; returns the exit status (2: the user's mistake, 130: interrupted)."""
     words = list(sys.argv[1:] if argv is None else argv)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_worth_showing)
     try:
         return _dispatch(words)
     except VadbenchError as error:
@@ -76,6 +78,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader (head, less) has gone; leave without Python's complaint at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _worth_showing(record: logging.LogRecord) -> bool:
+    """Libraries that log under no name of their own narrate each step: that stays in the run's log.txt."""
+    return record.name != "root" or record.levelno >= logging.ERROR
 
 
 def _dispatch(words: list[str]) -> int:
