@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from vadbench.backbones import imports
@@ -28,14 +29,21 @@ def layers(config: BackboneConfig, facts: Facts) -> list[Layer]:
 
 
 def traced_graph(config: BackboneConfig, facts: Facts) -> NetworkGraph:
-    """The network's graph with the shapes for a clip of ``config``; nothing is computed and no weights are made."""
+    """The network's graph with the shapes for a clip of ``config``; nothing is computed and no weights are made.
+
+    The points of a sweep share it: it must not be changed.
+    """
+    return _traced(facts, (config.clip_length, *input_size(config)))
+
+
+@lru_cache(maxsize=8)
+def _traced(facts: Facts, clip: tuple[int, int, int]) -> NetworkGraph:
     import torch
 
     from vadbench.backbones.graph import measure, trace
 
     with torch.device("meta"):
-        network = bare_network(config, facts)
-    clip = (config.clip_length, *input_size(config))
+        network = bare_network(facts)
     traced = trace(network, clip)
     measure(traced, network, clip, facts.tokens)
     return traced
@@ -53,7 +61,7 @@ def listed(config: BackboneConfig, facts: Facts, traced: NetworkGraph) -> list[L
     return found
 
 
-def bare_network(config: BackboneConfig, facts: Facts) -> nn.Module:
+def bare_network(facts: Facts) -> nn.Module:
     """The whole network, without published weights."""
     make = imports.builder(facts.builder)
     without = {"pretrained": False} if facts.builder.startswith("pytorchvideo") else {"weights": None}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import warnings
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import Any
@@ -63,6 +64,7 @@ def _explained(error: Exception) -> str:
     )
 
 
+@cache
 def _version(package: str) -> str:
     try:
         return version(package)

@@ -39,7 +39,6 @@ class Network:
         self.layers = layers
         self.weights: Weights = find(config.name, facts, config.weights, seed)
         self.device = device
-        self._traced: NetworkGraph | None = None
         self._module: fx.GraphModule | None = None
         # The recipe's own layer and clip are known to work; not asking saves importing torch where features are cached.
         if not architecture.is_recipe(config, layers) or device.startswith("cuda"):
@@ -140,9 +139,7 @@ class Network:
         return outputs
 
     def _graph(self) -> NetworkGraph:
-        if self._traced is None:
-            self._traced = architecture.traced_graph(self.config, self.facts)
-        return self._traced
+        return architecture.traced_graph(self.config, self.facts)
 
     def _network(self) -> fx.GraphModule:
         """The cut network with its weights, on its device."""
@@ -170,7 +167,7 @@ class Network:
         assert self.weights.seed is not None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.weights.seed)
-            network = architecture.bare_network(self.config, self.facts)
+            network = architecture.bare_network(self.facts)
         return cut(self._graph(), network, self.layers)
 
     def _trained(self) -> fx.GraphModule:
@@ -181,7 +178,7 @@ class Network:
         from vadbench.backbones.graph import cut
 
         with torch.device("meta"):
-            network = architecture.bare_network(self.config, self.facts)
+            network = architecture.bare_network(self.facts)
         known = network.state_dict()
         module = cut(self._graph(), network, self.layers)
         tensors = fitted(read(self.weights), module.state_dict(), known, str(self.weights.file))

@@ -44,12 +44,14 @@ class Decomposition:
     chunks: the K <= R leading directions as orthonormal rows, ``float64 (k_i, D)`` each; kept apart so that chunks that
         are memory-mapped need not be in memory at once.
     n_rows: N.
+    scores: ``float64 (N, R)``, the training rows in terms of all R directions; None where N > D.
     """
 
     mean: np.ndarray
     variances: np.ndarray
     chunks: tuple[np.ndarray, ...]
     n_rows: int
+    scores: np.ndarray | None = None
 
     @property
     def basis(self) -> np.ndarray:
@@ -79,6 +81,11 @@ class Decomposition:
         for directions in self._leading(k):
             residual -= (centred @ directions.T) @ directions
         return residual
+
+    def training_energy(self, k: int) -> np.ndarray | None:
+        """Squared norm of the residual of each training row for ``k`` components, ``float64 (N,)``, without a look at
+        the rows: Σ_{j>=k} z_j². None where ``scores`` is."""
+        return None if self.scores is None else np.square(self.scores[:, k:]).sum(axis=1)
 
     def residual_energy(self, rows: np.ndarray, counts: Sequence[int]) -> np.ndarray:
         """Squared norm of the residual for several numbers of components at once: ``float64 (len(counts), n)``.
@@ -146,7 +153,8 @@ def decompose(
         weights = vectors[:, chunk] / np.sqrt(values[chunk])
         made = remember(f"basis{start}", partial(_directions, rows, mean, weights, values, chunk, chunks, block_bytes))
         chunks.append(made["basis"])
-    return Decomposition(mean, values / (n - 1), tuple(chunks), n)
+    scores = vectors * np.sqrt(values) if len(vectors) == n else None
+    return Decomposition(mean, values / (n - 1), tuple(chunks), n, scores)
 
 
 def _spectrum(rows: Rows, block_bytes: int) -> dict[str, np.ndarray]:

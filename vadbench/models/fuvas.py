@@ -125,6 +125,7 @@ class Fuvas:
         self.decomposition: Decomposition | None = None
         self.n_components = 0
         self._shape: tuple[int, ...] | None = None  # (C, t, h, w) of the training clips
+        self._own: dict[str, np.ndarray] | None = None  # residual energy of the training clips of each video
 
     def fit(self, features: Mapping[str, Mapping[str, Features]], remember: Remember | None = None) -> None:
         """Find the components of the training clips.
@@ -132,9 +133,14 @@ class Fuvas:
         ``features``: video id to layer to ``{"features": (N, C, t, h, w)}``. ``remember``: where parts of the
         decomposition are kept between fits that differ in level only, see :func:`vadbench.density.pca.decompose`.
         """
-        self._shape = None
+        self._shape, self._own = None, None
         self.decomposition = decompose(self.training_rows(features), self.pca_level, remember)
         self.n_components = self.decomposition.n_components(self.pca_level, self.components)
+        energy = self.decomposition.training_energy(self.n_components)
+        if self.shots is None and energy is not None:
+            videos = sorted(features)
+            ends = np.cumsum([len(features[video][self.layer]["features"]) for video in videos])
+            self._own = dict(zip(videos, np.split(energy, ends[:-1]), strict=True))
         if self.n_components == 0:
             log.warning("PCA keeps no component: the score is the distance to the mean training clip")
 
@@ -168,11 +174,23 @@ class Fuvas:
         self._check_shape(video.id, arrays["features"].shape[1:])
         energy = self._energy_maps(arrays["features"])
         clip_scores = getattr(np, self.score_reduction)(energy, axis=(1, 2))
-        weights, filled = clip_weights(
-            np.asarray(arrays["starts"]), self.clip, video.n_frames, self.target_frame, self.fill
-        )
+        weights, filled = self._weights(video, arrays)
         maps = ClipMaps(energy.astype(np.float32), weights) if self._has_maps else None
         return VideoScores(video.id, weights @ clip_scores, filled, maps)
+
+    def score_training(self, video: Video, features: Mapping[str, Features]) -> VideoScores:
+        """As :meth:`score`, up to rounding and without maps, for a video of the fit, which has it as good as ready."""
+        if self._own is None or self.score_reduction == "max":
+            return self.score(video, features)
+        arrays = features[self.layer]
+        h, w = self._pooled(arrays["features"][:1]).shape[3:]
+        positions = h * w if self.score_reduction == "mean" else 1
+        weights, filled = self._weights(video, arrays)
+        return VideoScores(video.id, weights @ self._own[video.id] / positions, filled, None)
+
+    def _weights(self, video: Video, arrays: Features) -> tuple[np.ndarray, np.ndarray]:
+        """Clips to frames, and which frames are filled."""
+        return clip_weights(np.asarray(arrays["starts"]), self.clip, video.n_frames, self.target_frame, self.fill)
 
     def summary(self) -> dict[str, Any]:
         """What the fit found."""

@@ -106,7 +106,7 @@ def stand_in(folder: Path, name: str, file: str, wrap: str | None) -> torch.nn.M
     """A whole network with its weights saved as the publisher of ``name`` saves them."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(11)
-        network = architecture.bare_network(small(name), FACTS[name])
+        network = architecture.bare_network(FACTS[name])
         for parameter in network.parameters():
             torch.nn.init.normal_(parameter, std=0.2)
     state = network.state_dict()

@@ -49,7 +49,7 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
     config = replace(catalog.load_config(name), weights="random", clip_length=t, size=(h, w))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = away_from_the_identity(architecture.bare_network(config, facts))
+        network = away_from_the_identity(architecture.bare_network(facts))
         clip = torch.randn(1, 3, t, h, w)
     called: list[str] = []
     hooks = [

@@ -14,6 +14,7 @@ from vadbench.errors import ConfigError, DataError
 from vadbench.models.clips import ClipPlan
 from vadbench.models.fuvas import Fuvas
 from vadbench.scoring import score_dataset
+from vadbench.store.features import MemoryStore
 
 PLAN = ClipPlan(length=4, step=2, stride=3)
 
@@ -60,6 +61,24 @@ def test_scores_equal_the_definition(layer: str, pool: int, level: float) -> Non
         np.testing.assert_allclose(result.scores[targets], expected, rtol=1e-5)
         assert np.flatnonzero(~result.filled).tolist() == targets.tolist()
         assert result.scores.shape == (one.n_frames,)
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean", "max"])
+@pytest.mark.parametrize("pool", [1, 2])
+@pytest.mark.parametrize("level", [0.5, 0.98, 7])
+@pytest.mark.parametrize("shots", [None, 5])
+def test_training_videos_score_as_any_other(reduction: str, pool: int, level: float, shots: int | None) -> None:
+    data, backbone = dataset(), RandomFilters(("one",))
+    model = Fuvas(
+        backbone, clip=PLAN, pooling_kernel_size=pool, pca_level=level, score_reduction=reduction, shots=shots
+    )
+    store = MemoryStore()
+    score_dataset(model, data, store)
+    for one in data.train:
+        features = store.get(model.extractor, one)
+        plain, quick = model.score(one, features), model.score_training(one, features)
+        assert quick.video == one.id and np.array_equal(quick.filled, plain.filled)
+        np.testing.assert_allclose(quick.scores, plain.scores, rtol=1e-6, atol=1e-12 * plain.scores.max())
 
 
 def test_the_map_holds_the_same_energy_and_finds_the_changed_place() -> None:
