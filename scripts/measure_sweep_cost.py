@@ -1,6 +1,6 @@
-"""What a sweep costs against a single run, from an empty cache: writes results/tables/sweep_cost.md.
+"""What a sweep costs against a single run, each from an empty cache: writes a table into results/tables.
 
-Costs are CPU seconds of all processes, imports and tracking included, so that a busy machine changes them little.
+Costs are those of whole commands, imports, pictures and tracking included.
 """
 
 from __future__ import annotations
@@ -33,14 +33,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--base", nargs="+", required=True, help="words of the single run")
     parser.add_argument("--sweep", nargs="+", action="append", default=[], help="words added for a sweep (repeatable)")
-    parser.add_argument("--out", type=Path, default=Path("results/tables/sweep_cost.md"))
+    parser.add_argument("--out", type=Path, default=Path("results/tables/sweep_cost_fuvas.md"))
     given = parser.parse_args()
     sweeps = given.sweep or [[LEVELS], ["model.layer=blocks.2,blocks.3,blocks.4", LEVELS]]
     single = cost(given.base)
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    threads = os.environ.get("OMP_NUM_THREADS", "all")
     lines = [
-        f"Base: `{' '.join(given.base)}`",
+        "# What a sweep costs against one run",
         "",
-        f"{platform.platform()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}",
+        f"One run: `python -m vadbench {' '.join(given.base)}`. A sweep is the same with `-m` and the words of its row.",
+        "Each started from an empty cache; CPU seconds are those of all its processes. Written by",
+        "scripts/measure_sweep_cost.py.",
+        "",
+        f"{platform.machine()} {platform.system()}, {os.cpu_count()} cores, OMP_NUM_THREADS={threads}, no GPU used, "
+        f"{time.strftime('%Y-%m-%d')}, commit {commit}.",
     ]
     lines += ["", "| sweep | CPU s | ratio | wall s | ratio |", "|---|---|---|---|---|"]
     lines.append(f"| one run | {single[0]:.0f} | 1 | {single[1]:.0f} | 1 |")
