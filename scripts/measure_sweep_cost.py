@@ -42,7 +42,7 @@ def main() -> None:
     lines = [
         "# What a sweep costs against one run",
         "",
-        f"One run: `python -m vadbench {' '.join(given.base)}`. A sweep is the same with `-m` and the words of its row.",
+        f"One run: `python -m vadbench {' '.join(given.base)}`. A sweep: `-m` and the words of its row more.",
         "Each started from an empty cache; CPU seconds are those of all its processes. Written by",
         "scripts/measure_sweep_cost.py.",
         "",
