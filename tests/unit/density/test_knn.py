@@ -30,6 +30,15 @@ def test_calibration_leaves_out_each_group_in_turn() -> None:
     np.testing.assert_allclose(estimator.score(np.array([[16.0], [24.0]])), [(2 - 4) / 6, 0.0])
 
 
+def test_a_training_video_is_scored_without_itself_and_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    estimator = fitted()
+    strangers = estimator.score_without(2, np.array([[14.0], [21.0]]))
+    np.testing.assert_allclose(strangers, [0.0, (11 - 4) / 6])  # to 10: neither 14 nor 20 is in the bank
+    monkeypatch.setattr(estimator, "_searched", lambda *_: pytest.fail("the fit has searched for these"))
+    np.testing.assert_allclose(estimator.score_without(2, TOY[3:]), [0.0, 1.0])
+    np.testing.assert_allclose(estimator.score_without(0, TOY[:2]), [1.0, 5 / 6])
+
+
 def test_calibration_by_the_last_group_differs() -> None:
     last = GroupedKNNEstimator(calibration="last_group")
     last.fit(TOY, np.array([0, 0, 2, 1, 1]))  # video {10} comes last: its largest score is 4, also the least of all
