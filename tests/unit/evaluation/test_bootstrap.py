@@ -17,12 +17,14 @@ from vadbench.evaluation import (
     bootstrap,
     equal_error_rate,
     frame_auroc,
+    intervals,
     macro,
     micro,
     paired_bootstrap,
 )
 from vadbench.evaluation.bootstrap import _resampler
 from vadbench.evaluation.intervals import interval, jackknife_error, video_counts
+from vadbench.evaluation.resampled import pair_auroc, pair_counts
 
 METRICS = [frame_auroc, average_precision, equal_error_rate]
 
@@ -227,3 +229,28 @@ def test_interval_of_a_plain_mean_agrees_with_student():
         found = interval(draw, 10, values.mean(), 1000, run, share=False)
         hits += found.low <= 0 <= found.high
     assert 0.92 <= hits / 300 <= 0.98
+
+
+def test_equal_resamples_are_computed_once_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of six videos there are 462 different resamples, and 252 of one video less."""
+    rng = np.random.default_rng(0)
+    scores = {f"v{i}": rng.normal(size=50) + 0.1 * i for i in range(6)}
+    labels = {video: rng.random(50) < 0.4 for video in scores}
+    asked: list[int] = []
+
+    def counted(rows):
+        draw = pair_auroc(*pair_counts(rows))
+
+        def of(counts):
+            asked.append(len(counts))
+            return draw(counts)
+
+        return of
+
+    rows = [(scores[v], labels[v]) for v in scores]
+    once = intervals.interval(counted(rows), 6, 0.6)
+    assert sum(asked) < 2 * (462 + 252 + 6)
+    monkeypatch.setattr(intervals, "_each_once", lambda draw: draw)
+    each = intervals.interval(counted(rows), 6, 0.6)
+    assert sum(asked) > 10_000
+    assert (once.low, once.high) == pytest.approx((each.low, each.high), rel=1e-9)
