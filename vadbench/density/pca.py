@@ -76,10 +76,13 @@ class Decomposition:
 
     def residual(self, rows: np.ndarray, k: int) -> np.ndarray:
         """What the first ``k`` components do not explain: ``float64 (n, D)`` for ``rows (n, D)``."""
-        centred = rows.astype(np.float64) - self.mean
-        residual = centred.copy()
+        residual = np.subtract(rows, self.mean, dtype=np.float64, order="C")
+        if not len(rows):
+            return residual
         for directions in self._leading(k):
-            residual -= (centred @ directions.T) @ directions
+            # In place, by columns of the transposed: what numpy would hold in between is as large as the rows.
+            scores = residual @ directions.T
+            residual = scipy.linalg.blas.dgemm(-1.0, directions.T, scores.T, 1.0, residual.T, overwrite_c=True).T
         return residual
 
     def training_energy(self, k: int) -> np.ndarray | None:
