@@ -6,7 +6,7 @@ Shape legend: T frames, H W pixels.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -54,12 +54,31 @@ def criterion_scores(
     maps_by_video: Mapping[str, FrameArrays], masks_by_video: Mapping[str, FrameArrays], coverage: float = 0.4
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Video id to the one number a frame that the criterion ranks, ``float64 (T,)``, and whether it is anomalous."""
-    _check_share("coverage", coverage)
-    found = {}
-    for video, frames in map_frames(maps_by_video, masks_by_video):
-        pairs = [_criterion_score(frame, coverage) for frame in frames]
-        found[video] = (np.array([s for s, _ in pairs], dtype=np.float64), np.array([y for _, y in pairs], dtype=bool))
-    return found
+    seen = CriterionScores(maps_by_video, coverage)
+    for _, frames in map_frames(maps_by_video, masks_by_video):
+        for frame in frames:
+            seen.add(frame)
+    return seen.by_video()
+
+
+class CriterionScores:
+    """Collects :func:`criterion_scores` frame by frame, so that it can look on while another metric reads the maps."""
+
+    def __init__(self, videos: Iterable[str], coverage: float = 0.4) -> None:
+        _check_share("coverage", coverage)
+        self._coverage = coverage
+        self._pairs: dict[str, list[tuple[float, bool]]] = {video: [] for video in videos}
+
+    def add(self, frame: MapFrame) -> None:
+        """Take one frame; those of a video in order."""
+        self._pairs[frame.video].append(_criterion_score(frame, self._coverage))
+
+    def by_video(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """What :func:`criterion_scores` returns, of the frames so far."""
+        return {
+            video: (np.array([s for s, _ in pairs], dtype=np.float64), np.array([y for _, y in pairs], dtype=bool))
+            for video, pairs in self._pairs.items()
+        }
 
 
 def dual_pixel_criterion(

@@ -12,7 +12,7 @@ import pandas as pd
 
 from vadbench.evaluation import ranks
 from vadbench.evaluation.bootstrap import bootstrap
-from vadbench.evaluation.criterion import criterion_scores
+from vadbench.evaluation.criterion import CriterionScores, criterion_scores
 from vadbench.evaluation.frame import equal_error_rate, frame_auroc
 from vadbench.evaluation.histogram import pixel_histogram
 from vadbench.evaluation.intervals import JACKKNIFE_DRAWS, Interval, interval
@@ -85,20 +85,24 @@ def _boxes_with_area(detections: pd.DataFrame, n_frames: Mapping[str, int]) -> t
 def _pixel_entries(
     maps: Maps, masks: Maps, resamples: int, seed: int, max_anomalous: int = MAX_ANOMALOUS
 ) -> dict[str, dict[str, Any]]:
-    adapted = criterion_scores(maps, masks)
-    scores, labels = {v: s for v, (s, _) in adapted.items()}, {v: y for v, (_, y) in adapted.items()}
-    found = {
-        name: entry(bootstrap(metric, scores, labels, resamples, seed), len(maps), "raw", coverage=0.4)
-        for name, metric in (("pixel_criterion_auroc", frame_auroc), ("pixel_criterion_eer", equal_error_rate))
-    }
+    frames = CriterionScores(maps)
     try:
-        return _exact_entries(maps, masks, resamples, seed, max_anomalous) | found
+        found = _exact_entries(maps, masks, resamples, seed, max_anomalous, frames)
+        adapted = frames.by_video()
     except TooManyPixels:
-        return _binned_entries(maps, masks) | found
+        found = _binned_entries(maps, masks)
+        adapted = criterion_scores(maps, masks)
+    scores, labels = {v: s for v, (s, _) in adapted.items()}, {v: y for v, (_, y) in adapted.items()}
+    for name, metric in (("pixel_criterion_auroc", frame_auroc), ("pixel_criterion_eer", equal_error_rate)):
+        drawn = bootstrap(metric, scores, labels, resamples, seed)
+        found[name] = entry(drawn, len(maps), "raw", coverage=0.4)
+    return found
 
 
-def _exact_entries(maps: Maps, masks: Maps, resamples: int, seed: int, max_anomalous: int) -> dict[str, dict[str, Any]]:
-    table, bins = pixel_table_by_video(maps, masks, "2d", max_anomalous=max_anomalous)
+def _exact_entries(
+    maps: Maps, masks: Maps, resamples: int, seed: int, max_anomalous: int, frames: CriterionScores
+) -> dict[str, dict[str, Any]]:
+    table, bins = pixel_table_by_video(maps, masks, "2d", max_anomalous=max_anomalous, look_on=frames.add)
     counts = {"n_anomalous": table.n_positive, "n_normal": table.n_negative}
     n = len(maps)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,7 +26,7 @@ class FrameArrays(Protocol):
 
 @dataclass(frozen=True)
 class MapFrame:
-    """One frame: its mask, and its score map when :meth:`scores` is called."""
+    """One frame: its mask, and its score map, read when :meth:`scores` is first called."""
 
     video: str
     frame: int
@@ -34,6 +35,10 @@ class MapFrame:
 
     def scores(self) -> np.ndarray:
         """``(H, W)`` finite, float32 or float64; DataError naming video and frame otherwise."""
+        return self._scores
+
+    @cached_property
+    def _scores(self) -> np.ndarray:
         values = score_frame(self.source, self.video, self.frame)
         if values.shape != self.mask.shape:
             raise DataError(

@@ -8,7 +8,7 @@ Shape legend: V videos, H W pixels, P anomalous pixels, U distinct scores among 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,12 +57,14 @@ def pixel_table_by_video(
     block_pixels: int = BLOCK_PIXELS,
     n_edges: int = 512,
     max_anomalous: int = MAX_ANOMALOUS,
+    look_on: Callable[[MapFrame], None] = lambda frame: None,
 ) -> tuple[RankTable, VideoBins]:
     """The same, and a histogram of each video between quantiles of the anomalous scores, for resampling videos.
 
-    TooManyPixels as soon as there are more than ``max_anomalous`` anomalous pixels.
+    ``look_on`` sees every frame once, in order. TooManyPixels as soon as there are more than ``max_anomalous``
+    anomalous pixels.
     """
-    kept = _collect(maps_by_video, masks_by_video, components, max_anomalous)
+    kept = _collect(maps_by_video, masks_by_video, components, max_anomalous, look_on)
     bins = VideoBins.between(kept.score, kept.area, kept.sizes, kept.regions, n_edges)
     return _build(maps_by_video, masks_by_video, kept, block_pixels, bins), bins
 
@@ -84,8 +86,9 @@ def _collect(
     masks_by_video: Mapping[str, FrameArrays],
     components: Components | None,
     max_anomalous: int | None = None,
+    look_on: Callable[[MapFrame], None] = lambda frame: None,
 ) -> _Kept:
-    """The first pass. Maps of frames without an anomaly are not read."""
+    """The first pass. Maps of frames without an anomaly are not read here."""
     if components not in (None, "2d", "3d"):
         raise ConfigError(f"components={components!r} is unknown. {nearest(str(components), ['2d', '3d'])}")
     scores, areas, normal = [np.zeros(0, np.float32)], [np.zeros(0, np.int32)], 0
@@ -94,6 +97,7 @@ def _collect(
     for _, frames in map_frames(maps_by_video, masks_by_video):
         labels, numbers, anomalous = RegionLabels(components or "2d"), [np.zeros(0, np.int32)], 0
         for frame in frames:
+            look_on(frame)
             count = int(np.count_nonzero(frame.mask))
             normal += frame.mask.size - count
             anomalous += count
