@@ -61,22 +61,22 @@ def score_dataset(
     detector.extractor.prepare(dataset.train)
     with timed(timings, "extract_train"):
         train = {v.id: store.get(detector.extractor, v) for v in _bar(dataset.train, "training videos", progress)}
+    # Before the fit, so that what the fit found and what the network holds while it runs are never in memory together.
+    with timed(timings, "extract_test"):
+        test = {v.id: store.get(detector.extractor, v) for v in _bar(dataset.test, "test videos", progress)}
     with timed(timings, "fit"):
         keys = [keys_of(detector.extractor, v, store.dtype) for v in dataset.train]
         spec = {"fit": detector.fit_spec(), "dtype": store.dtype, "features": keys}
         detector.fit(train, lambda name, make: store.derived(name, spec, make))
-    extracted = store.counts.extract_s
-    scores = []
     with timed(timings, "score"):
         # A method that would recognise a training video says how it scores one that it has never seen.
         own = getattr(detector, "score_training", detector.score)
-        training = [own(video, train[video.id]).scores for video in dataset.train]
-        for video in _bar(dataset.test, "test videos", progress):
-            result = detector.score(video, store.get(detector.extractor, video))
+        training = [own(video, train.pop(video.id)).scores for video in dataset.train]
+        scores = []
+        for video in _bar(dataset.test, "scores", progress):
+            result = detector.score(video, test.pop(video.id))
             _check(video, result)
             scores.append(keep(result))
-    timings["extract_test"] = store.counts.extract_s - extracted
-    timings["score"] -= timings["extract_test"]
     return Scored(scores, np.concatenate([*training, np.empty(0)]), timings, detector.summary())
 
 
