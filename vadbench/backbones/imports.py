@@ -43,12 +43,12 @@ def builder(entry: str) -> Any:
 def versions(entry: str) -> dict[str, str]:
     """Versions of the packages that a network's numbers come from; nothing is imported."""
     packages = dict.fromkeys(("torch", "torchvision", entry.partition(".")[0]))
-    return {package: _version(package) for package in packages}
+    return {package: installed_version(package) for package in packages}
 
 
 def _explained(error: Exception) -> str:
     """What is wrong, in terms of what to install."""
-    found = f"torch {_version('torch')} and torchvision {_version('torchvision')}"
+    found = f"torch {installed_version('torch')} and torchvision {installed_version('torchvision')}"
     text = " ".join(str(error).split())
     if "torchvision::" in text or "undefined symbol" in text:
         cause = (
@@ -65,7 +65,8 @@ def _explained(error: Exception) -> str:
 
 
 @cache
-def _version(package: str) -> str:
+def installed_version(package: str) -> str:
+    """Version of a package, "none" where it is not installed; nothing is imported."""
     try:
         return version(package)
     except PackageNotFoundError:

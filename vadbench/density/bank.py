@@ -30,7 +30,8 @@ class Bank(ABC):
 
     @abstractmethod
     def squared_distances(self, queries: np.ndarray, k: int) -> np.ndarray:
-        """To the ``k`` nearest rows of each of ``queries (M, D)``, ascending: ``float64 (M, k)``."""
+        """To the ``k`` nearest rows of each of ``queries (M, D)``, or to all if they are fewer, ascending:
+        ``float64 (M, k)``."""
 
     @abstractmethod
     def squared_distances_without(self, group: int, queries: np.ndarray, k: int) -> np.ndarray:

@@ -6,12 +6,16 @@ Shape legend: N training samples, M samples to score, D feature size.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from vadbench.density.calibration import Calibration
 from vadbench.errors import DataError
+
+Remember = Callable[[str, Callable[[], dict[str, np.ndarray]]], dict[str, np.ndarray]]
+"""``remember(name, make)``: what ``make()`` returns, now or at an earlier call under the same name."""
 
 
 class BaseDensityEstimator(ABC):
@@ -23,8 +27,11 @@ class BaseDensityEstimator(ABC):
     calibration: Calibration | None = None
 
     @abstractmethod
-    def fit(self, features: np.ndarray, groups: np.ndarray) -> None:
-        """Learn from ``features (N, D)`` with ``groups int (N,)`` and calibrate. Deterministic for a seed."""
+    def fit(self, features: np.ndarray, groups: np.ndarray, remember: Remember | None = None) -> None:
+        """Learn from ``features (N, D)`` with ``groups int (N,)`` and calibrate. Deterministic for a seed.
+
+        A costly part may go through ``remember``, then and when scoring, under a name that says what it depends on.
+        """
 
     @abstractmethod
     def raw(self, features: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vadbench.density.base import BaseDensityEstimator
+from vadbench.density.base import BaseDensityEstimator, Remember
 from vadbench.errors import ConfigError, nearest
 
 
@@ -38,14 +38,15 @@ class CombinedDensityEstimator:
         if not self.in_sum:
             raise ConfigError(f"The sum of streams is empty. Available: {', '.join(self.estimators)}.")
 
-    def fit(self, features: Mapping[str, np.ndarray], groups: np.ndarray) -> None:
-        """Fit every stream: ``features`` stream name to ``(N, D)``, ``groups int (N,)``."""
+    def fit(self, features: Mapping[str, np.ndarray], groups: np.ndarray, remember: Remember | None = None) -> None:
+        """Fit every stream: ``features`` stream name to ``(N, D)``, ``groups int (N,)``; see
+        :meth:`vadbench.density.base.BaseDensityEstimator.fit`."""
         for name, estimator in self.estimators.items():
             present = _present(features[name])
             if present.all():
-                estimator.fit(features[name], groups)
+                estimator.fit(features[name], groups, remember)
             else:
-                estimator.fit(features[name][present], groups[present])
+                estimator.fit(features[name][present], groups[present], remember)
 
     def score(self, features: Mapping[str, np.ndarray], without: int | None = None) -> dict[str, np.ndarray]:
         """Stream name to calibrated scores ``float64 (M,)``, NaN where a sample has no such feature.

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vadbench.density.base import BaseDensityEstimator, require_samples
+from vadbench.density.base import BaseDensityEstimator, Remember, require_samples
 from vadbench.density.calibration import calibrate
 
 
@@ -34,7 +34,7 @@ class GMMEstimator(BaseDensityEstimator):
         self.seed = seed
         self.mixture: Any = None
 
-    def fit(self, features: np.ndarray, groups: np.ndarray) -> None:
+    def fit(self, features: np.ndarray, groups: np.ndarray, remember: Remember | None = None) -> None:
         """Fit the mixture to ``features (N, D)``, N >= n_components; groups matter only to "last_group"."""
         from sklearn.mixture import GaussianMixture
 

@@ -6,17 +6,21 @@ Shape legend: N training samples, M samples to score, D feature size, K neighbou
 from __future__ import annotations
 
 import hashlib
+import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from vadbench.density.bank import Bank, build_bank, parse_bank
-from vadbench.density.base import BaseDensityEstimator, require_samples
+from vadbench.density.base import BaseDensityEstimator, Remember, require_samples
 from vadbench.density.calibration import calibrate
-from vadbench.density.nearest import TooFewRows
 from vadbench.errors import ConfigError, DataError, nearest
 
 DISTANCES = ("l2", "squared_l2")
+
+# Where distances are remembered, so many neighbours are searched for, so that other numbers of them find theirs.
+_DEPTH = 16
 
 
 class GroupedKNNEstimator(BaseDensityEstimator):
@@ -62,12 +66,15 @@ class GroupedKNNEstimator(BaseDensityEstimator):
         self.device = device
         self.bank: Bank | None = None
         self._n_groups = 0
-        self._own: dict[int, tuple[bytes, np.ndarray]] = {}  # digest of a group's rows, and their scores without it
+        self._own: dict[int, tuple[str, np.ndarray]] = {}  # digest of a group's rows, and their scores without it
+        self._remember: Remember | None = None
+        self._bank_name = ""
 
-    def fit(self, features: np.ndarray, groups: np.ndarray) -> None:
+    def fit(self, features: np.ndarray, groups: np.ndarray, remember: Remember | None = None) -> None:
         """Build the bank from ``features (N, D)`` with ``groups int (N,)`` and calibrate.
 
-        A ``float32`` array whose groups ascend is used as it is; it must not be changed afterwards.
+        A ``float32`` array whose groups ascend is used as it is; it must not be changed afterwards. Distances to the
+        nearest rows go through ``remember``.
 
         Raises
         ------
@@ -87,6 +94,9 @@ class GroupedKNNEstimator(BaseDensityEstimator):
         rows = np.asarray(features, dtype=np.float32)
         self.bank = build_bank(self.kind, rows, groups, self.seed, self.device)
         self._n_groups = len(present)
+        self._remember = remember
+        if remember is not None:
+            self._bank_name = f"{self.kind} of {_digest(rows)} in {_digest(groups)} seed {self.seed}"
         chosen = self._calibration_rows(len(rows))
         scores = self._leave_group_out(rows, groups, chosen)
         self.calibration = calibrate(scores, self.rule, groups[chosen])
@@ -98,21 +108,23 @@ class GroupedKNNEstimator(BaseDensityEstimator):
 
     def raw(self, features: np.ndarray) -> np.ndarray:
         """Mean distance to the nearest rows, ``float64 (M,)``."""
-        if self.bank is None:
+        bank = self.bank
+        if bank is None:
             raise RuntimeError("fit before you score")
         if len(features) == 0:
             return np.zeros(0)
-        return self._reduce(self._searched(features, None))
+        found = self._remembered(f"of {_digest(features)}", lambda k: {"squared": bank.squared_distances(features, k)})
+        return self._reduce(found["squared"])
 
     def score_without(self, group: int, features: np.ndarray) -> np.ndarray:
         """Calibrated scores of ``features (M, D)`` by the bank without ``group``: a training sample's own score."""
-        if self.calibration is None:
+        if self.calibration is None or self.bank is None:
             raise RuntimeError("fit before you score")
         if len(features) == 0:
             return np.zeros(0)
-        digest, scores = self._own.get(group, (b"", np.empty(0)))
-        if digest != _digest(features):
-            scores = self._reduce(self._searched(features, group))
+        digest, scores = self._own.get(group, ("", np.empty(0)))
+        if digest != _digest(features.astype(np.float32, copy=False)):
+            scores = self._reduce(self.bank.squared_distances_without(group, features, self.n_neighbors))
         return self.calibration(scores)
 
     def summary(self) -> dict[str, Any]:
@@ -128,28 +140,36 @@ class GroupedKNNEstimator(BaseDensityEstimator):
 
     def _leave_group_out(self, rows: np.ndarray, groups: np.ndarray, chosen: np.ndarray) -> np.ndarray:
         """Scores of the ``chosen`` training samples, each without its own group."""
-        scores = np.empty(len(chosen))
-        for group in np.unique(groups[chosen]):
-            mine = groups[chosen] == group
-            scores[mine] = self._reduce(self._searched(rows[chosen[mine]], int(group)))
-        return scores
-
-    def _searched(self, queries: np.ndarray, without: int | None) -> np.ndarray:
         assert self.bank is not None
-        try:
-            if without is None:
-                return self.bank.squared_distances(queries, self.n_neighbors)
-            return self.bank.squared_distances_without(without, queries, self.n_neighbors)
-        except TooFewRows as error:
-            left = "" if without is None else " once a training video is left out"
-            raise DataError(
-                f"n_neighbors={self.n_neighbors} with bank={self.kind!r}: {error}{left}. "
-                "Use fewer neighbours or a larger bank."
-            ) from None
+        parts = {int(group): rows[chosen[groups[chosen] == group]] for group in np.unique(groups[chosen])}
+        without = self.bank.squared_distances_without
+        found = self._remembered(
+            f"of {self.calibration_samples or 'all'} samples without their groups",
+            lambda k: {str(group): without(group, part, k) for group, part in parts.items()},
+        )
+        return np.concatenate(
+            [self._reduce(found[str(group)], " once a training video is left out") for group in parts]
+        )
 
-    def _reduce(self, squared: np.ndarray) -> np.ndarray:
+    def _remembered(self, what: str, search: Callable[[int], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        """What ``search`` finds for K neighbours or more."""
+        if self._remember is None:
+            return search(self.n_neighbors)
+        depth = _DEPTH * math.ceil(self.n_neighbors / _DEPTH)
+        return self._remember(f"{depth} distances {what} in {self._bank_name}", lambda: search(depth))
+
+    def _reduce(self, squared: np.ndarray, when: str = "") -> np.ndarray:
+        """Mean over the first K of ``squared (M, K or more)``; DataError where there are fewer."""
+        if squared.shape[1] < self.n_neighbors:
+            raise DataError(
+                f"n_neighbors={self.n_neighbors} with bank={self.kind!r}: there are only {squared.shape[1]} rows{when}."
+                " Use fewer neighbours or a larger bank."
+            )
+        squared = squared[:, : self.n_neighbors]
         return (squared if self.distance == "squared_l2" else np.sqrt(squared)).mean(axis=1)
 
 
-def _digest(rows: np.ndarray) -> bytes:
-    return hashlib.blake2b(np.ascontiguousarray(rows, dtype=np.float32).data).digest()
+def _digest(array: np.ndarray) -> str:
+    digest = hashlib.blake2b(f"{array.dtype} {array.shape}".encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

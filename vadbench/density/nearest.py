@@ -22,10 +22,6 @@ _SPARE = 4
 _CELL = 64
 
 
-class TooFewRows(ValueError):
-    """More neighbours are asked for than there are rows."""
-
-
 class NearestNeighbours:
     """Searches one bank.
 
@@ -58,7 +54,7 @@ class NearestNeighbours:
         Parameters
         ----------
         queries: ``(M, D)``.
-        k: at most the number of rows that are left.
+        k: where fewer rows are left, all of them are returned.
         skip: rows [start, stop) that don't count.
 
         Returns
@@ -66,8 +62,7 @@ class NearestNeighbours:
         squared Euclidean distances ``float64 (M, K)`` and row numbers ``int64 (M, K)``.
         """
         left = len(self.bank) - (skip[1] - skip[0])
-        if k > left:
-            raise TooFewRows(f"asked for {k} neighbours among {left} rows")
+        k = min(k, left)
         distances = np.empty((len(queries), k))
         rows = np.empty((len(queries), k), dtype=np.int64)
         for start in range(0, len(queries), self._queries_a_block):

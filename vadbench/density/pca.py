@@ -9,18 +9,17 @@ Shape legend: N rows (clips), D columns (feature size), R rank, K components kep
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import scipy.linalg
 
+from vadbench.density.base import Remember
+
 Rows = Sequence[np.ndarray]
 """The training matrix as a list of ``(n_i, D)`` arrays, one for each video; memory-mapped arrays are read in blocks."""
-
-Remember = Callable[[str, Callable[[], dict[str, np.ndarray]]], dict[str, np.ndarray]]
-"""``remember(name, make)``: what ``make()`` returns, now or at an earlier call under the same name."""
 
 BLOCK_BYTES = 128 * 2**20
 

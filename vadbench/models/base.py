@@ -5,7 +5,7 @@ Shape legend: T frames, H W pixels, h w feature grid.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,13 +13,10 @@ import numpy as np
 import pandas as pd
 
 from vadbench.data.video import Video
+from vadbench.density.base import Remember
 
 Features = dict[str, np.ndarray]
 """What one extractor output holds for one video: named arrays (memory-mapped when they come from a store)."""
-
-
-Remember = Callable[[str, Callable[[], Features]], Features]
-"""``remember(name, make)``: what ``make()`` returns, now or at an earlier call under the same name."""
 
 
 class Extractor(Protocol):
@@ -85,7 +82,8 @@ class Detector(Protocol):
         """Learn from the training videos: video id to output name to features. Deterministic for a seed.
 
         ``remember(name, make)`` returns what ``make()`` returned at an earlier fit with the same features and the same
-        :meth:`fit_spec`; a costly part goes through it where there is one.
+        :meth:`fit_spec`; a costly part goes through it where there is one. It may be kept for scoring, where its name
+        must say what is scored.
         """
 
     def fit_spec(self) -> dict[str, Any]:

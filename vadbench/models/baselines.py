@@ -10,7 +10,8 @@ import numpy as np
 
 from vadbench.config import RunConfig
 from vadbench.data.video import Video
-from vadbench.models.base import Extractor, Features, Remember, VideoScores
+from vadbench.density.base import Remember
+from vadbench.models.base import Extractor, Features, VideoScores
 
 
 class NoFeatures:

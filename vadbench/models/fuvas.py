@@ -18,7 +18,8 @@ import numpy as np
 from vadbench.backbones.base import Backbone
 from vadbench.config import BackboneConfig, FuvasConfig, PcaConfig, RunConfig
 from vadbench.data.video import Video
-from vadbench.density.pca import Decomposition, Remember, decompose
+from vadbench.density.base import Remember
+from vadbench.density.pca import Decomposition, decompose
 from vadbench.errors import ConfigError
 from vadbench.models.base import Features, VideoScores
 from vadbench.models.clips import ClipExtractor, ClipPlan, PreProcessor

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -34,7 +36,7 @@ def test_a_training_video_is_scored_without_itself_and_searched_once(monkeypatch
     estimator = fitted()
     strangers = estimator.score_without(2, np.array([[14.0], [21.0]]))
     np.testing.assert_allclose(strangers, [0.0, (11 - 4) / 6])  # to 10: neither 14 nor 20 is in the bank
-    monkeypatch.setattr(estimator, "_searched", lambda *_: pytest.fail("the fit has searched for these"))
+    monkeypatch.setattr(estimator.bank, "squared_distances_without", lambda *_: pytest.fail("searched in the fit"))
     np.testing.assert_allclose(estimator.score_without(2, TOY[3:]), [0.0, 1.0])
     np.testing.assert_allclose(estimator.score_without(0, TOY[:2]), [1.0, 5 / 6])
 
@@ -108,6 +110,41 @@ def test_one_group_is_a_clear_error() -> None:
 def test_too_many_neighbours_for_what_is_left_is_a_clear_error() -> None:
     with pytest.raises(DataError, match=r"n_neighbors=4.*once a training video is left out.*fewer neighbours"):
         fitted(n_neighbors=4)
+
+
+@pytest.mark.parametrize("bank", ["full", "kmeans:8", "coreset:0.5"])
+def test_every_number_of_neighbours_shares_what_is_remembered(bank: str) -> None:
+    rng = np.random.default_rng(0)
+    x, groups = rng.normal(size=(60, 3)).astype(np.float32), np.repeat(np.arange(12), 5)
+    queries = rng.normal(size=(7, 3))
+    held: dict[str, dict[str, np.ndarray]] = {}
+
+    def remember(name: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        if name not in held:
+            held[name] = make()
+        return held[name]
+
+    for k in (3, 1, 4, 3):
+        shared, alone = GroupedKNNEstimator(k, bank=bank), GroupedKNNEstimator(k, bank=bank)
+        shared.fit(x, groups, remember)
+        alone.fit(x, groups)
+        np.testing.assert_array_equal(shared.score(queries), alone.score(queries))
+        np.testing.assert_array_equal(shared.score_without(3, x[15:20]), alone.score_without(3, x[15:20]))
+    assert len(held) == 2  # the training samples, and the queries
+    for other in (x + 1, x[::-1]):  # another training set must find none of it
+        GroupedKNNEstimator(bank=bank).fit(other, groups, remember)
+    GroupedKNNEstimator(bank=bank).fit(x, groups // 2, remember)
+    GroupedKNNEstimator(bank=bank, seed=1, calibration_samples=9).fit(x, groups, remember)
+    GroupedKNNEstimator(17 if bank == "full" else 1, bank=bank).fit(x, groups, remember)
+    assert len(held) == 6 + (bank == "full")
+
+
+def test_neighbours_that_were_never_there_are_not_remembered_either() -> None:
+    held: dict[str, dict[str, np.ndarray]] = {}
+    remember = lambda name, make: held.setdefault(name, make())  # noqa: E731
+    GroupedKNNEstimator(3).fit(TOY, GROUPS, remember)
+    with pytest.raises(DataError, match="only 3 rows once a training video is left out"):
+        GroupedKNNEstimator(4).fit(TOY, GROUPS, remember)
 
 
 def test_calibration_samples_bound_the_cost_and_are_drawn_by_seed() -> None:

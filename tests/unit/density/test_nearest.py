@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vadbench.density.nearest import NearestNeighbours, TooFewRows, smallest
+from vadbench.density.nearest import NearestNeighbours, smallest
 
 
 def by_hand(queries: np.ndarray, bank: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -65,13 +64,13 @@ def test_a_memory_mapped_bank_is_searched_in_place(tmp_path: Path) -> None:
     np.testing.assert_allclose(search.search(bank[:9], 2)[0], by_hand(bank[:9], bank, 2)[0], rtol=1e-12, atol=1e-12)
 
 
-def test_more_neighbours_than_rows_is_an_error() -> None:
-    search = NearestNeighbours(np.zeros((4, 2), np.float32))
-    assert search.search(np.zeros((1, 2)), 4)[0].shape == (1, 4)
-    with pytest.raises(TooFewRows, match="5 neighbours among 4 rows"):
-        search.search(np.zeros((1, 2)), 5)
-    with pytest.raises(TooFewRows):
-        search.search(np.zeros((1, 2)), 3, skip=(0, 2))
+def test_where_fewer_rows_are_left_all_of_them_are_found() -> None:
+    bank = np.array([[0.0], [1.0], [3.0], [7.0]], np.float32)
+    search = NearestNeighbours(bank)
+    squared, rows = search.search(np.array([[1.0]]), 5)
+    assert (squared.tolist(), rows.tolist()) == ([[0.0, 1.0, 4.0, 36.0]], [[1, 0, 2, 3]])
+    assert search.search(np.array([[1.0]]), 3, skip=(0, 2))[0].tolist() == [[4.0, 36.0]]
+    assert search.search(np.array([[1.0]]), 3, skip=(0, 4))[0].shape == (1, 0)
 
 
 @settings(max_examples=50, deadline=None)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vadbench.backbones.imports import installed_version
 from vadbench.errors import ConfigError, WeightsError, nearest
 from vadbench.models.ai_vad.weights import existing, file_digest, missing, seeded
 from vadbench.models.base import Features
@@ -80,13 +81,11 @@ class DeepExtractor:
 
     def spec(self) -> dict[str, Any]:
         """Everything that the embeddings depend on beside frames and boxes; no network is built."""
-        from importlib.metadata import version
-
         return {
             "deep": self.model,
             "weights": self._identity(),
             "color_order": self.color_order,
-            "open_clip": version("open_clip_torch"),
+            "open_clip": installed_version("open_clip_torch"),
         }
 
     def weights(self) -> list[dict[str, Any]]:

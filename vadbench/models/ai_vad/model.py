@@ -17,7 +17,7 @@ import pandas as pd
 
 from vadbench.backbones.network import torch_device
 from vadbench.data.video import Video
-from vadbench.density.base import BaseDensityEstimator
+from vadbench.density.base import BaseDensityEstimator, Remember
 from vadbench.density.combined import CombinedDensityEstimator
 from vadbench.density.gmm import GMMEstimator
 from vadbench.density.knn import GroupedKNNEstimator
@@ -32,7 +32,7 @@ from vadbench.models.ai_vad.frame_scores import MINIMUM, REDUCTIONS, RegionMaps,
 from vadbench.models.ai_vad.pose import PoseExtractor
 from vadbench.models.ai_vad.region_set import unpack_boxes
 from vadbench.models.ai_vad.regions import ForegroundRules, RegionExtractor
-from vadbench.models.base import Features, Remember, VideoScores
+from vadbench.models.base import Features, VideoScores
 
 log = logging.getLogger(__name__)
 
@@ -145,8 +145,8 @@ class AiVad:
     def fit(self, features: Mapping[str, Mapping[str, Features]], remember: Remember | None = None) -> None:
         """Fit one density for each stream that is on.
 
-        ``features``: video id to the outputs of the extractor. Each video is a group of its own. ``remember`` is not
-        needed: the costly part is the extraction, which the store keeps.
+        ``features``: video id to the outputs of the extractor. Each video is a group of its own. ``remember`` keeps
+        distances to nearest neighbours, which every number of neighbours shares.
 
         Raises
         ------
@@ -164,7 +164,7 @@ class AiVad:
         joined = {}
         for name in self.density.estimators:
             joined[name] = np.concatenate([vectors.pop(name) for vectors in streams])
-        self.density.fit(joined, groups)
+        self.density.fit(joined, groups, remember)
         self._groups = {video: group for group, video in enumerate(videos)}
         self._scored = {}
         self._fitted = {
@@ -174,8 +174,8 @@ class AiVad:
         }
 
     def fit_spec(self) -> dict[str, Any]:
-        """Nothing of a fit is remembered."""
-        return {}
+        """Densities name what they remember by the digest of the vectors themselves."""
+        return {"fit": "ai_vad/1"}
 
     def score(self, video: Video, features: Mapping[str, Features]) -> VideoScores:
         """Score of every frame, with maps and one row for each region."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from vadbench.backbones.imports import installed_version
 from vadbench.errors import ConfigError, MissingExtra, WeightsError
 from vadbench.models.ai_vad.coco import WITHOUT_GAPS
 from vadbench.models.ai_vad.region_set import RegionSet, on_grid
@@ -61,8 +62,6 @@ class OnnxDetector:
 
     def spec(self) -> dict[str, Any]:
         """The file's digest and the thresholds."""
-        from importlib.metadata import version
-
         import cv2
 
         self._runtime()
@@ -71,7 +70,7 @@ class OnnxDetector:
             "weights": self._identity()["digest"],
             "score_thresh": self.score_thresh,
             "nms_thresh": self.nms_thresh,
-            "onnxruntime": version("onnxruntime"),
+            "onnxruntime": installed_version("onnxruntime"),
             "opencv": cv2.__version__,
         }
 
