@@ -36,26 +36,24 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/tables/sweep_cost_fuvas.md"))
     given = parser.parse_args()
     sweeps = given.sweep or [[LEVELS], ["model.layer=blocks.2,blocks.3,blocks.4", LEVELS]]
-    single = cost(given.base)
+    measured = [cost(given.base), *(cost(["-m", *given.base, *words]) for words in sweeps), cost(given.base)]
+    single = [(first + last) / 2 for first, last in zip(measured[0], measured[-1], strict=True)]
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     threads = os.environ.get("OMP_NUM_THREADS", "all")
     lines = [
         "# What a sweep costs against one run",
         "",
         f"One run: `python -m vadbench {' '.join(given.base)}`. A sweep: `-m` and the words of its row more.",
-        "Each started from an empty cache; CPU seconds are those of all its processes. Written by",
-        "scripts/measure_sweep_cost.py.",
+        "Each started from an empty cache; CPU seconds are those of all its processes. The run is measured before and",
+        "after the sweeps, since machines change; ratios are to the mean. Written by scripts/measure_sweep_cost.py.",
         "",
         f"{platform.machine()} {platform.system()}, {os.cpu_count()} cores, OMP_NUM_THREADS={threads}, no GPU used, "
         f"{time.strftime('%Y-%m-%d')}, commit {commit}.",
     ]
     lines += ["", "| sweep | CPU s | ratio | wall s | ratio |", "|---|---|---|---|---|"]
-    lines.append(f"| one run | {single[0]:.0f} | 1 | {single[1]:.0f} | 1 |")
-    for words in sweeps:
-        cpu, wall = cost(["-m", *given.base, *words])
-        row = f"| {' '.join(words)} | {cpu:.0f} | {cpu / single[0]:.2f} | {wall:.0f} | {wall / single[1]:.2f} |"
-        print(row, flush=True)
-        lines.append(row)
+    names = ["one run, first", *(" ".join(words) for words in sweeps), "one run, last"]
+    for name, (cpu, wall) in zip(names, measured, strict=True):
+        lines.append(f"| {name} | {cpu:.0f} | {cpu / single[0]:.2f} | {wall:.0f} | {wall / single[1]:.2f} |")
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text("\n".join(lines) + "\n")
 

@@ -50,6 +50,16 @@ def test_memory_does_not_grow_with_the_number_of_test_videos(tmp_path: Path) -> 
     assert growth < 20 * held / 10
 
 
+def test_nothing_is_extracted_once_the_fit_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network at work beside the components of its features would cost the memory of both."""
+    detector, order = model(), []
+    extract, fit = detector.extractor.extract, detector.fit
+    monkeypatch.setattr(detector.extractor, "extract", lambda v, *rest: order.append(v.id) or extract(v, *rest))
+    monkeypatch.setattr(detector, "fit", lambda *given: order.append("fit") or fit(*given))
+    score_dataset(detector, labelled())
+    assert order == ["train0", "train1", "train2", "test000", "test001", "test002", "fit"]
+
+
 def test_maps_on_disk_are_the_same_maps(tmp_path: Path) -> None:
     data = labelled()
     plain = score_dataset(model(), data).scores[0]
