@@ -39,13 +39,7 @@ class MapFrame:
 
     @cached_property
     def _scores(self) -> np.ndarray:
-        values = score_frame(self.source, self.video, self.frame)
-        if values.shape != self.mask.shape:
-            raise DataError(
-                f"Video {self.video!r}, frame {self.frame}: the score map has shape {values.shape}, the mask "
-                f"{self.mask.shape}. Bring the maps to the size of the masks (bilinear) before evaluation."
-            )
-        return values
+        return score_frame(self.source, self.video, self.frame, self.mask.shape)
 
 
 def map_frames(
@@ -71,8 +65,8 @@ def as_mask(mask: Any, video: str, frame: int) -> np.ndarray:
     return array if array.dtype == np.bool_ else array > 0
 
 
-def score_frame(maps: FrameArrays, video: str, frame: int) -> np.ndarray:
-    """The checked score map of one frame: finite float32 or float64 ``(H, W)``."""
+def score_frame(maps: FrameArrays, video: str, frame: int, size: tuple[int, ...] | None = None) -> np.ndarray:
+    """The checked score map of one frame: finite float32 or float64 ``(H, W)``, of the ``size`` of its mask."""
     values = np.asarray(maps[frame])
     if values.ndim != 2 or values.dtype.kind not in "fiub":
         raise DataError(
@@ -87,5 +81,10 @@ def score_frame(maps: FrameArrays, video: str, frame: int) -> np.ndarray:
         raise DataError(
             f"Video {video!r}, frame {frame}: the score map is {values[y, x]} at row {y}, column {x}. "
             "Every pixel needs a finite score."
+        )
+    if size is not None and values.shape != size:
+        raise DataError(
+            f"Video {video!r}, frame {frame}: the score map has shape {values.shape}, the mask {size}. "
+            "Bring the maps to the size of the masks (bilinear) before evaluation."
         )
     return values

@@ -1,13 +1,15 @@
 """The exact rank table of all pixels of a data set, in two passes over its frames and bounded memory.
 
-The first pass keeps the scores of anomalous pixels, the second sorts the normal ones block after block and counts where
-the kept scores fall. Counts are integers and add up, so blocks of any size and in any order give the same bits.
+The first pass keeps the scores of anomalous pixels, the second sorts all pixels block after block and counts where the
+kept scores fall; what the anomalous ones count for themselves is then taken off. Counts are integers and add up, so
+blocks of any size and in any order give the same bits.
 
 Shape legend: V videos, H W pixels, P anomalous pixels, U distinct scores among them.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -15,7 +17,7 @@ import numpy as np
 
 from vadbench.errors import ConfigError, nearest
 from vadbench.evaluation.components import Components, RegionLabels
-from vadbench.evaluation.maps import FrameArrays, MapFrame, map_frames
+from vadbench.evaluation.maps import FrameArrays, MapFrame, map_frames, score_frame
 from vadbench.evaluation.ranks import RankTable, count_negatives
 from vadbench.evaluation.video_bins import VideoBins
 
@@ -42,12 +44,12 @@ def pixel_table(
     maps_by_video, masks_by_video: video id to ``(T, H, W)`` arrays, or to anything with ``len()`` and ``[t]``; frames
         are asked for in order, those with an anomaly twice.
     components: ``"2d"`` (8-connected, each frame apart), ``"3d"`` (26-connected through time) or None.
-    block_pixels: how many normal pixels are sorted at once; the result does not depend on it.
+    block_pixels: how many pixels are sorted at once; the result does not depend on it.
 
     Memory: 4 or 8 bytes a pixel of a block, and about 50 bytes an anomalous pixel at its peak.
     """
     kept = _collect(maps_by_video, masks_by_video, components)
-    return _build(maps_by_video, masks_by_video, kept, block_pixels, None)
+    return _build(maps_by_video, kept, block_pixels, None)
 
 
 def pixel_table_by_video(
@@ -66,19 +68,19 @@ def pixel_table_by_video(
     """
     kept = _collect(maps_by_video, masks_by_video, components, max_anomalous, look_on)
     bins = VideoBins.between(kept.score, kept.area, kept.sizes, kept.regions, n_edges)
-    return _build(maps_by_video, masks_by_video, kept, block_pixels, bins), bins
+    return _build(maps_by_video, kept, block_pixels, bins), bins
 
 
 @dataclass
 class _Kept:
     """Of the anomalous pixels, video after video: ``score (P,)`` and ``area (P,)`` of their regions (None without);
-    ``sizes (V,)`` how many are in each video, ``regions (V,)`` how many regions; and all normal pixels."""
+    ``sizes (V,)`` how many are in each video, ``regions (V,)`` how many regions; and the size of every frame's mask."""
 
     score: np.ndarray
     area: np.ndarray | None
     sizes: np.ndarray
     regions: np.ndarray
-    n_negative: int
+    frames: dict[str, list[tuple[int, ...]]]
 
 
 def _collect(
@@ -91,15 +93,16 @@ def _collect(
     """The first pass. Maps of frames without an anomaly are not read here."""
     if components not in (None, "2d", "3d"):
         raise ConfigError(f"components={components!r} is unknown. {nearest(str(components), ['2d', '3d'])}")
-    scores, areas, normal = [np.zeros(0, np.float32)], [np.zeros(0, np.int32)], 0
+    scores, areas = [np.zeros(0, np.float32)], [np.zeros(0, np.int32)]
+    shapes: dict[str, list[tuple[int, ...]]] = {video: [] for video in maps_by_video}
     sizes: list[int] = []
     regions: list[int] = []
-    for _, frames in map_frames(maps_by_video, masks_by_video):
+    for video, frames in map_frames(maps_by_video, masks_by_video):
         labels, numbers, anomalous = RegionLabels(components or "2d"), [np.zeros(0, np.int32)], 0
         for frame in frames:
             look_on(frame)
+            shapes[video].append(frame.mask.shape)
             count = int(np.count_nonzero(frame.mask))
-            normal += frame.mask.size - count
             anomalous += count
             if count:
                 scores.append(frame.scores()[frame.mask])
@@ -115,33 +118,31 @@ def _collect(
             areas.append(pixels[final].astype(np.int32 if anomalous < 1 << 31 else np.int64))
             regions.append(int(np.count_nonzero(pixels[1:])))
     area = np.concatenate(areas) if components else None
-    return _Kept(np.concatenate(scores), area, np.array(sizes, np.int64), np.array(regions, np.int64), normal)
+    return _Kept(np.concatenate(scores), area, np.array(sizes, np.int64), np.array(regions, np.int64), shapes)
 
 
 def _build(
-    maps_by_video: Mapping[str, FrameArrays],
-    masks_by_video: Mapping[str, FrameArrays],
-    kept: _Kept,
-    block_pixels: int,
-    bins: VideoBins | None,
+    maps_by_video: Mapping[str, FrameArrays], kept: _Kept, block_pixels: int, bins: VideoBins | None
 ) -> RankTable:
     """The table, after the second pass. Takes the scores out of ``kept`` to save memory."""
     score, starts, weight = _distinct(kept)
-    positives = np.diff(np.append(starts, kept.sizes.sum()))
+    n_positive = int(kept.sizes.sum())
+    positives = np.diff(np.append(starts, n_positive))
     del starts
     counter = _Counter(score)
-    frames = map_frames(maps_by_video, masks_by_video)
-    block_pixels = max(min(int(block_pixels), kept.n_negative), 1)
-    for video, block in _blocks(frames, block_pixels, by_video=bins is not None):
+    n_pixels = sum(math.prod(size) for sizes in kept.frames.values() for size in sizes)
+    block_pixels = max(min(int(block_pixels), n_pixels), 1)
+    for video, block in _blocks(maps_by_video, kept.frames, block_pixels, by_video=bins is not None):
         block.sort()
         counter.add(block)
         if bins is not None:
-            bins.add_normal(video, block)
+            bins.add(video, block)
     above, equal = counter.finish()
-    n_positive = int(kept.sizes.sum())
-    return RankTable(
-        counter.score[::-1], positives[::-1], above[::-1], equal[::-1], n_positive, kept.n_negative, weight
-    )
+    # So far every pixel was counted.
+    above -= n_positive - np.cumsum(positives)
+    equal -= positives
+    negative = n_pixels - n_positive
+    return RankTable(counter.score[::-1], positives[::-1], above[::-1], equal[::-1], n_positive, negative, weight)
 
 
 def _distinct(kept: _Kept) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
@@ -159,7 +160,7 @@ def _distinct(kept: _Kept) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
 
 
 class _Counter:
-    """Normal pixels above and at each ascending distinct ``score (U,)``, block after sorted block."""
+    """Pixels above and at each ascending distinct ``score (U,)``, block after sorted block."""
 
     def __init__(self, score: np.ndarray) -> None:
         self.score = score
@@ -189,31 +190,33 @@ class _Counter:
     def finish(self) -> tuple[np.ndarray, np.ndarray]:
         """``above (U,)``, ``equal (U,)``."""
         if self._below is not None:
-            # A normal pixel at place i lies above the scores before i.
+            # A pixel at place i lies above the scores before i.
             self._above += self._below.sum() - np.cumsum(self._below)[:-1]
         return self._above, self._equal
 
 
 def _blocks(
-    videos: Iterator[tuple[str, Iterator[MapFrame]]], block_pixels: int, by_video: bool
+    maps_by_video: Mapping[str, FrameArrays],
+    sizes: Mapping[str, list[tuple[int, ...]]],
+    block_pixels: int,
+    by_video: bool,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """(number of the video, normal pixels) in pieces of at most ``block_pixels``; each is overwritten after its use.
+    """(number of the video, its scores) in pieces of at most ``block_pixels``; each is overwritten after its use.
 
     A piece holds pixels of one video only if ``by_video``.
     """
     buffer, filled, number = np.empty(0, np.float32), 0, 0
-    for number, (_, frames) in enumerate(videos):
-        for frame in frames:
-            scores = frame.scores()
-            normal = scores[~frame.mask] if frame.mask.any() else scores.ravel()
-            if normal.dtype != buffer.dtype or not buffer.size:
+    for number, (video, maps) in enumerate(maps_by_video.items()):
+        for frame, size in enumerate(sizes[video]):
+            scores = score_frame(maps, video, frame, size).ravel()
+            if scores.dtype != buffer.dtype or not buffer.size:
                 if filled:
                     yield number, buffer[:filled]
-                buffer, filled = np.empty(block_pixels, normal.dtype), 0
-            while normal.size:
-                taken = min(normal.size, block_pixels - filled)
-                buffer[filled : filled + taken] = normal[:taken]
-                normal, filled = normal[taken:], filled + taken
+                buffer, filled = np.empty(block_pixels, scores.dtype), 0
+            while scores.size:
+                taken = min(scores.size, block_pixels - filled)
+                buffer[filled : filled + taken] = scores[:taken]
+                scores, filled = scores[taken:], filled + taken
                 if filled == block_pixels:
                     yield number, buffer
                     filled = 0

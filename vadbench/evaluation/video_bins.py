@@ -53,10 +53,10 @@ class VideoBins:
             anomalous[video] = np.bincount(bins, minlength=shape[1])
             if weight is not None and area is not None:
                 weight[video] = np.bincount(bins, weights=1.0 / area[start:end], minlength=shape[1])
-        return cls(edges, np.zeros(shape), anomalous, weight, regions)
+        return cls(edges, -anomalous, anomalous, weight, regions)
 
-    def add_normal(self, video: int, block: np.ndarray) -> None:
-        """Count a sorted block of normal pixels of one video."""
+    def add(self, video: int, block: np.ndarray) -> None:
+        """Count a sorted block of pixels of one video; once all of them are in, what is not anomalous is normal."""
         below = np.searchsorted(block, self.edges.astype(block.dtype, copy=False), side="left")
         self.normal[video] += np.diff(np.concatenate([[0], below, [block.size]]))
 
