@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,8 +15,9 @@ import numpy as np
 from tqdm import tqdm
 
 from vadbench.data.video import Dataset, Video
+from vadbench.density.base import Remember
 from vadbench.errors import VadbenchError
-from vadbench.models.base import Detector, VideoScores
+from vadbench.models.base import Detector, Features, VideoScores
 from vadbench.models.frame_scores import ClipMaps
 from vadbench.store.features import MemoryStore, Store, keys_of
 
@@ -67,17 +69,25 @@ def score_dataset(
     with timed(timings, "fit"):
         keys = [keys_of(detector.extractor, v, store.dtype) for v in dataset.train]
         spec = {"fit": detector.fit_spec(), "dtype": store.dtype, "features": keys}
-        detector.fit(train, lambda name, make: store.derived(name, spec, make))
+        detector.fit(train, partial(_remembered, store, spec))
+
+    def remember(video: Video) -> Remember:
+        return partial(_remembered, store, {**spec, "video": keys_of(detector.extractor, video, store.dtype)})
+
     with timed(timings, "score"):
         # A method that would recognise a training video says how it scores one that it has never seen.
         own = getattr(detector, "score_training", detector.score)
-        training = [own(video, train.pop(video.id)).scores for video in dataset.train]
+        training = [own(video, train.pop(video.id), remember(video)).scores for video in dataset.train]
         scores = []
         for video in _bar(dataset.test, "scores", progress):
-            result = detector.score(video, test.pop(video.id))
+            result = detector.score(video, test.pop(video.id), remember(video))
             _check(video, result)
             scores.append(keep(result))
     return Scored(scores, np.concatenate([*training, np.empty(0)]), timings, detector.summary())
+
+
+def _remembered(store: Store, spec: dict[str, Any], name: str, make: Callable[[], Features]) -> Features:
+    return store.derived(name, spec, make)
 
 
 def maps_on_disk(folder: Path) -> Keep:

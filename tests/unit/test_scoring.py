@@ -74,8 +74,8 @@ def test_a_detector_that_breaks_its_contract_is_found_out() -> None:
     class Broken(Baseline):
         damage: Any = staticmethod(lambda scores: scores)
 
-        def score(self, video: Any, features: Any) -> VideoScores:
-            result = super().score(video, features)
+        def score(self, video: Any, features: Any, remember: Any = None) -> VideoScores:
+            result = super().score(video, features, remember)
             return replace(result, scores=self.damage(result.scores))
 
     data = labelled()

@@ -9,7 +9,7 @@ Shape legend: N rows (clips), D columns (feature size), R rank, K components kep
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -73,15 +73,22 @@ class Decomposition:
         total = self.variances.sum()
         return float(self.variances[:k].sum() / total) if total > 0 else 1.0
 
-    def residual(self, rows: np.ndarray, k: int) -> np.ndarray:
-        """What the first ``k`` components do not explain: ``float64 (n, D)`` for ``rows (n, D)``."""
+    def residual(self, rows: np.ndarray, k: int, remember: Remember | None = None) -> np.ndarray:
+        """What the first ``k`` components do not explain: ``float64 (n, D)`` for ``rows (n, D)``.
+
+        ``remember``: see :func:`decompose`, for these rows; what they are in terms of 64 directions is asked for by
+        itself, so that all levels share it.
+        """
+        remember = remember or _make
         residual = np.subtract(rows, self.mean, dtype=np.float64, order="C")
         if not len(rows):
             return residual
-        for directions in self._leading(k):
+        for number, (directions, used) in enumerate(self._leading(k)):
+            scores = remember(f"scores{number * _CHUNK}", partial(_scores, residual, directions))["scores"]
             # In place, by columns of the transposed: what numpy would hold in between is as large as the rows.
-            scores = residual @ directions.T
-            residual = scipy.linalg.blas.dgemm(-1.0, directions.T, scores.T, 1.0, residual.T, overwrite_c=True).T
+            residual = scipy.linalg.blas.dgemm(
+                -1.0, directions[:used].T, scores[:, :used].T, 1.0, residual.T, overwrite_c=True
+            ).T
         return residual
 
     def training_energy(self, k: int) -> np.ndarray | None:
@@ -96,19 +103,19 @@ class Decomposition:
         """
         centred = rows.astype(np.float64) - self.mean
         total = np.einsum("nd,nd->n", centred, centred)
-        projected = [centred @ directions.T for directions in self._leading(max(counts))]
+        projected = [centred @ directions[:used].T for directions, used in self._leading(max(counts))]
         explained = np.cumsum(np.concatenate([np.zeros((len(rows), 1)), *projected], axis=1) ** 2, axis=1)
         return np.stack([np.maximum(total - explained[:, k], 0.0) for k in counts])
 
-    def _leading(self, k: int) -> Iterator[np.ndarray]:
-        """The first ``k`` directions, a chunk at a time."""
+    def _leading(self, k: int) -> Iterator[tuple[np.ndarray, int]]:
+        """The chunks that hold the first ``k`` directions, and how many of each are among them."""
         there = sum(len(chunk) for chunk in self.chunks)
         if k > there:
             raise ValueError(f"{k} components asked for, but only {there} were computed; decompose deeper")
         for chunk in self.chunks:
             if k <= 0:
                 return
-            yield chunk[:k]
+            yield chunk, min(k, len(chunk))
             k -= len(chunk)
 
 
@@ -142,7 +149,7 @@ def decompose(
     ------
     ValueError: fewer than two rows, or rows that are not finite.
     """
-    remember = remember or (lambda name, make: make())
+    remember = remember or _make
     n = sum(len(r) for r in rows)
     if n < 2:
         raise ValueError(f"principal components need at least two rows, got {n}")
@@ -157,6 +164,14 @@ def decompose(
         chunks.append(made["basis"])
     scores = vectors * np.sqrt(values) if len(vectors) == n else None
     return Decomposition(mean, values / (n - 1), tuple(chunks), n, scores)
+
+
+def _scores(rows: np.ndarray, directions: np.ndarray) -> dict[str, np.ndarray]:
+    return {"scores": rows @ directions.T}
+
+
+def _make(name: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return make()
 
 
 def _spectrum(rows: Rows, block_bytes: int) -> dict[str, np.ndarray]:

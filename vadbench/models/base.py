@@ -89,8 +89,11 @@ class Detector(Protocol):
     def fit_spec(self) -> dict[str, Any]:
         """JSON-able: what the remembered parts of a fit depend on beside the features of the training videos."""
 
-    def score(self, video: Video, features: Mapping[str, Features]) -> VideoScores:
-        """Exactly one finite score for every frame of ``video``; only its id, size and frame count are read."""
+    def score(self, video: Video, features: Mapping[str, Features], remember: Remember | None = None) -> VideoScores:
+        """Exactly one finite score for every frame of ``video``; only its id, size and frame count are read.
+
+        ``remember`` is that of :meth:`fit`, for this video after that fit.
+        """
 
     def summary(self) -> dict[str, Any]:
         """What the fit found that a record should hold (components kept, variance reached), JSON-able."""

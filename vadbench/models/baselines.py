@@ -75,7 +75,7 @@ class Baseline:
         """Nothing is remembered."""
         return {}
 
-    def score(self, video: Video, features: Mapping[str, Features]) -> VideoScores:
+    def score(self, video: Video, features: Mapping[str, Features], remember: Remember | None = None) -> VideoScores:
         """One score a frame."""
         n = video.n_frames
         if self.name == "random":

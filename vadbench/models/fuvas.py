@@ -167,22 +167,27 @@ class Fuvas:
         parts = np.split(taken, np.cumsum([len(m) for m in maps])[:-1])
         return [self._flat(m[part]) for m, part in zip(maps, parts, strict=True) if part.any()]
 
-    def score(self, video: Video, features: Mapping[str, Features]) -> VideoScores:
-        """Residual energy of every clip of ``video``, brought to frames."""
+    def score(self, video: Video, features: Mapping[str, Features], remember: Remember | None = None) -> VideoScores:
+        """Residual energy of every clip of ``video``, brought to frames.
+
+        ``remember`` keeps what the clips are in terms of the components, which all levels share.
+        """
         if self.decomposition is None:
             raise RuntimeError("fit before you score")
         arrays = features[self.layer]
         self._check_shape(video.id, arrays["features"].shape[1:])
-        energy = self._energy_maps(arrays["features"])
+        energy = self._energy_maps(arrays["features"], remember)
         clip_scores = getattr(np, self.score_reduction)(energy, axis=(1, 2))
         weights, filled = self._weights(video, arrays)
         maps = ClipMaps(energy.astype(np.float32), weights) if self._has_maps else None
         return VideoScores(video.id, weights @ clip_scores, filled, maps)
 
-    def score_training(self, video: Video, features: Mapping[str, Features]) -> VideoScores:
+    def score_training(
+        self, video: Video, features: Mapping[str, Features], remember: Remember | None = None
+    ) -> VideoScores:
         """As :meth:`score`, up to rounding and without maps, for a video of the fit, which has it as good as ready."""
         if self._own is None or self.score_reduction == "max":
-            return self.score(video, features)
+            return self.score(video, features, remember)
         arrays = features[self.layer]
         h, w = self._pooled(arrays["features"][:1]).shape[3:]
         positions = h * w if self.score_reduction == "mean" else 1
@@ -242,7 +247,7 @@ class Fuvas:
         cropped = maps[..., : h // k * k, : w // k * k]
         return cropped.reshape(n, c, t, h // k, k, w // k, k).mean(axis=(4, 6))
 
-    def _energy_maps(self, maps: np.ndarray) -> np.ndarray:
+    def _energy_maps(self, maps: np.ndarray, remember: Remember | None) -> np.ndarray:
         """Squared residual summed over channels and time: ``float64 (N, h, w)``, in blocks of clips."""
         assert self.decomposition is not None
         size = self.decomposition.mean.size
@@ -250,9 +255,15 @@ class Fuvas:
         energies = []
         for start in range(0, len(maps), step):
             block = self._pooled(maps[start : start + step])
-            residual = self.decomposition.residual(block.reshape(len(block), -1), self.n_components)
+            rows = block.reshape(len(block), -1)
+            residual = self.decomposition.residual(rows, self.n_components, _of_clips(remember, start, len(rows)))
             energies.append(np.square(residual).reshape(block.shape).sum(axis=(1, 2)))
         return np.concatenate(energies)
+
+
+def _of_clips(remember: Remember | None, start: int, count: int) -> Remember | None:
+    """``remember`` for some clips of a video."""
+    return remember and (lambda name, make: remember(f"{name} of {count} clips from {start}", make))
 
 
 def _build(

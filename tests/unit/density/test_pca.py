@@ -69,9 +69,13 @@ def test_what_is_remembered_is_not_made_again() -> None:
         return memory[name]
 
     decompose([rows], 10, remember)
-    decompose([rows], 100, remember)
+    deep = decompose([rows], 100, remember)
     decompose([rows], 0.5, remember)
     assert made == ["spectrum", "basis0", "basis64"]
+    shared = {k: deep.residual(rows[:9], k, remember) for k in (70, 100, 3)}
+    assert made == ["spectrum", "basis0", "basis64", "scores0", "scores64"]
+    for k, residual in shared.items():
+        np.testing.assert_array_equal(residual, deep.residual(rows[:9], k))
 
 
 def test_all_variance_leaves_no_residual_and_an_orthonormal_basis() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from vadbench.errors import ConfigError, DataError
 from vadbench.models.clips import ClipPlan
 from vadbench.models.fuvas import Fuvas
 from vadbench.scoring import score_dataset
-from vadbench.store.features import MemoryStore
+from vadbench.store.features import FeatureStore, MemoryStore
 
 PLAN = ClipPlan(length=4, step=2, stride=3)
 
@@ -61,6 +63,24 @@ def test_scores_equal_the_definition(layer: str, pool: int, level: float) -> Non
         np.testing.assert_allclose(result.scores[targets], expected, rtol=1e-5)
         assert np.flatnonzero(~result.filled).tolist() == targets.tolist()
         assert result.scores.shape == (one.n_frames,)
+
+
+def test_levels_share_what_is_stored_and_nothing_else_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clips in terms of components are kept by the digest of what they come from, in blocks, and change no bit."""
+    monkeypatch.setattr("vadbench.models.fuvas._BLOCK_BYTES", 40_000)
+    data, changed = dataset(), dataset()
+    changed = replace(changed, train=changed.train[1:])
+    store = FeatureStore(tmp_path)
+    written = []
+    runs = [(data, 9, "one"), (data, 4, "one"), (changed, 9, "one"), (data, 9, "two"), (data, 9, "one")]
+    for given, level, layer in runs:
+        kept = Fuvas(RandomFilters((layer,)), clip=PLAN, pca_level=level)
+        alone = Fuvas(RandomFilters((layer,)), clip=PLAN, pca_level=level)
+        first, second = score_dataset(kept, given, store).scores, score_dataset(alone, given).scores
+        for one, other in zip(first, second, strict=True):
+            np.testing.assert_array_equal(one.scores, other.scores)
+        written.append(store.counts.written_bytes)
+    assert written[0] == written[1] < written[2] < written[3] == written[4]
 
 
 @pytest.mark.parametrize("reduction", ["sum", "mean", "max"])

@@ -177,15 +177,18 @@ class AiVad:
         """Densities name what they remember by the digest of the vectors themselves."""
         return {"fit": "ai_vad/1"}
 
-    def score(self, video: Video, features: Mapping[str, Features]) -> VideoScores:
-        """Score of every frame, with maps and one row for each region."""
+    def score(self, video: Video, features: Mapping[str, Features], remember: Remember | None = None) -> VideoScores:
+        """Score of every frame, with maps and one row for each region. What is worth remembering, densities remember by
+        the digest of the vectors."""
         result = self._score(video, features, None)
         regions = features["regions"]["frame"]
         paired = self._source(video.n_frames) == np.arange(video.n_frames)
         self._scored[video.id] = (video.n_frames, len(regions), int((result.filled & paired).sum()))
         return result
 
-    def score_training(self, video: Video, features: Mapping[str, Features]) -> VideoScores:
+    def score_training(
+        self, video: Video, features: Mapping[str, Features], remember: Remember | None = None
+    ) -> VideoScores:
         """Score of every frame of a training video as if the nearest-neighbour banks had never seen it."""
         return self._score(video, features, self._groups[video.id])
 
