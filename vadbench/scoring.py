@@ -20,6 +20,7 @@ from vadbench.errors import VadbenchError
 from vadbench.models.base import Detector, Features, VideoScores
 from vadbench.models.frame_scores import ClipMaps
 from vadbench.store.features import MemoryStore, Store, keys_of
+from vadbench.store.key import digest
 
 Keep = Callable[[VideoScores], VideoScores]
 
@@ -72,7 +73,8 @@ def score_dataset(
         detector.fit(train, partial(_remembered, store, spec))
 
     def remember(video: Video) -> Remember:
-        return partial(_remembered, store, {**spec, "video": keys_of(detector.extractor, video, store.dtype)})
+        keys = keys_of(detector.extractor, video, store.dtype)
+        return partial(_remembered, store, {"fit": spec["fit"], "fitted": digest(spec), "video": keys})
 
     with timed(timings, "score"):
         # A method that would recognise a training video says how it scores one that it has never seen.

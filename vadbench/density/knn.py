@@ -96,7 +96,7 @@ class GroupedKNNEstimator(BaseDensityEstimator):
         self._n_groups = len(present)
         self._remember = remember
         if remember is not None:
-            self._bank_name = f"{self.kind} of {_digest(rows)} in {_digest(groups)} seed {self.seed}"
+            self._bank_name = f"{_digest(rows)} in {_digest(groups)}, bank {self.kind}, seed {self.seed}"
         chosen = self._calibration_rows(len(rows))
         scores = self._leave_group_out(rows, groups, chosen)
         self.calibration = calibrate(scores, self.rule, groups[chosen])
@@ -156,7 +156,7 @@ class GroupedKNNEstimator(BaseDensityEstimator):
         if self._remember is None:
             return search(self.n_neighbors)
         depth = _DEPTH * math.ceil(self.n_neighbors / _DEPTH)
-        return self._remember(f"{depth} distances {what} in {self._bank_name}", lambda: search(depth))
+        return self._remember(f"distances {what} to {depth} of {self._bank_name}", lambda: search(depth))
 
     def _reduce(self, squared: np.ndarray, when: str = "") -> np.ndarray:
         """Mean over the first K of ``squared (M, K or more)``; DataError where there are fewer."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import time
 from collections import defaultdict
 from datetime import datetime, timezone
@@ -76,10 +77,10 @@ def _ls(root: Path, as_json: bool) -> int:
         groups[_title(note)].append((h.size, h.used, float(note.get("seconds", 0))))
     if as_json:
         return 0
-    print(f"{'output':<28} {'made by':<36} {'dtype':<8} {'videos':>6} {'MB':>9} {'made in s':>9}  last used (UTC)")
+    print(f"{'output':<28} {'made by':<36} {'dtype':<8} {'entries':>7} {'MB':>9} {'made in s':>9}  last used (UTC)")
     for (output, by, dtype), rows in sorted(groups.items()):
         size, used, seconds = sum(r[0] for r in rows), max(r[1] for r in rows), sum(r[2] for r in rows)
-        print(f"{output:<28} {by:<36} {dtype:<8} {len(rows):>6} {size / 1e6:>9.1f} {seconds:>9.1f}  {_when(used)}")
+        print(f"{output:<28} {by:<36} {dtype:<8} {len(rows):>7} {size / 1e6:>9.1f} {seconds:>9.1f}  {_when(used)}")
     total = sum(r[0] for rows in groups.values() for r in rows)
     print(f"{sum(map(len, groups.values()))} entries, {total / 1e6:.1f} MB in {root}")
     return 0
@@ -121,8 +122,13 @@ def _verify(root: Path, remove: bool) -> int:
 def _title(note: dict[str, Any]) -> tuple[str, str, str]:
     """(output, what made it, dtype) of an entry, short enough for a table."""
     spec = note.get("spec", {})
-    named = [str(spec[k]) for k in ("extractor", "architecture", "backbone", "name") if k in spec]
-    return str(note.get("output", "?")), " ".join(named)[:36] or "?", str(note.get("dtype", "exact"))
+    named = [spec[k] for k in ("extractor", "architecture", "backbone", "name") if k in spec]
+    named = [str(word.get("backbone", "?") if isinstance(word, dict) else word) for word in named]
+    output = str(note.get("output", "?"))
+    if isinstance(spec.get("fit"), dict):  # derived: "basis64", "scores0 of 14 clips from 0"
+        named = [str(spec["fit"].get(k, "")) for k in ("fit", "layer")]
+        output = re.split(r"[\d ]", output, maxsplit=1)[0]
+    return output, " ".join(named)[:36] or "?", str(note.get("dtype", "exact"))
 
 
 def _when(seconds: float) -> str:

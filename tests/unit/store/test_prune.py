@@ -104,6 +104,15 @@ def test_the_verb_lists_what_is_stored(tmp_path, capsys):
     assert len(rows) == 3
 
 
+def test_the_verb_lists_the_parts_of_a_fit_in_one_line(tmp_path, capsys):
+    store = FeatureStore(tmp_path)
+    for name in ("basis0", "basis64", "scores0 of 14 clips from 0", "scores64 of 14 clips from 0"):
+        store.derived(name, {"fit": {"fit": "pca/1", "layer": "blocks.3"}}, lambda: {"a": np.zeros(3)})
+    assert run(["ls", "--path", str(tmp_path)]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:-1]]
+    assert [row[:5] for row in rows] == [[n, "pca/1", "blocks.3", "exact", "2"] for n in ("basis", "scores")]
+
+
 def test_the_verb_prunes_to_a_size(tmp_path, capsys):
     size = _filled(tmp_path)
     assert run(["prune", "--max-gb", str(2 * size / 1e9), "--path", str(tmp_path)]) == 0
