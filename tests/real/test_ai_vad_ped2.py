@@ -143,7 +143,8 @@ def percentile_scores(dataset: Dataset, preset: str) -> float:
 def test_a_percentile_of_the_flow_is_hard_to_beat_and_depends_on_the_flow(base: tuple[Scored, Dataset, int]) -> None:
     scored, dataset, _ = base
     # No regions and no fit: with the finer flow the six clips are nearly solved, with the coarser one they are not.
-    assert percentile_scores(dataset, "fast") == pytest.approx(0.942, abs=0.01)
+    coarse = 0.942 if int(cv2.__version__.split(".")[0]) >= 5 else 0.956  # OpenCV's DIS has changed in between
+    assert percentile_scores(dataset, "fast") == pytest.approx(coarse, abs=0.01)
     assert percentile_scores(dataset, "medium") > 0.99 > aurocs(scored, dataset)[0]
 
 

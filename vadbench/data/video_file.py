@@ -93,7 +93,7 @@ class VideoFile(Source):
         try:
             # "file:" and the list keep FFmpeg from taking a name or a playlist's content for an address.
             address = f"file:{os.fspath(self.path.absolute())}"
-            return av.open(address, metadata_errors="replace", options={"protocol_whitelist": "file"})
+            return av.open(address, metadata_errors="replace", container_options={"protocol_whitelist": "file"})
         except (av.error.FFmpegError, OSError, UnicodeError) as error:
             raise DataError(f"{self.path}: it can't be opened as a video: {reason(error)}.") from None
 
