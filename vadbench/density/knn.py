@@ -141,14 +141,14 @@ class GroupedKNNEstimator(BaseDensityEstimator):
     def _leave_group_out(self, rows: np.ndarray, groups: np.ndarray, chosen: np.ndarray) -> np.ndarray:
         """Scores of the ``chosen`` training samples, each without its own group."""
         assert self.bank is not None
-        parts = {int(group): rows[chosen[groups[chosen] == group]] for group in np.unique(groups[chosen])}
-        without = self.bank.squared_distances_without
+        present, without = np.unique(groups[chosen]).tolist(), self.bank.squared_distances_without
         found = self._remembered(
             f"of {self.calibration_samples or 'all'} samples without their groups",
-            lambda k: {str(group): without(group, part, k) for group, part in parts.items()},
+            # A group's rows are copied when it is its turn: all of them at once would be a second bank.
+            lambda k: {str(group): without(group, rows[chosen[groups[chosen] == group]], k) for group in present},
         )
         return np.concatenate(
-            [self._reduce(found[str(group)], " once a training video is left out") for group in parts]
+            [self._reduce(found[str(group)], " once a training video is left out") for group in present]
         )
 
     def _remembered(self, what: str, search: Callable[[int], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -74,13 +74,13 @@ def pixel_table_by_video(
 @dataclass
 class _Kept:
     """Of the anomalous pixels, video after video: ``score (P,)`` and ``area (P,)`` of their regions (None without);
-    ``sizes (V,)`` how many are in each video, ``regions (V,)`` how many regions; and the size of every frame's mask."""
+    ``sizes (V,)`` how many are in each video, ``regions (V,)`` how many regions; ``shapes`` of every frame's mask."""
 
     score: np.ndarray
     area: np.ndarray | None
     sizes: np.ndarray
     regions: np.ndarray
-    frames: dict[str, list[tuple[int, ...]]]
+    shapes: dict[str, list[tuple[int, ...]]]
 
 
 def _collect(
@@ -130,9 +130,9 @@ def _build(
     positives = np.diff(np.append(starts, n_positive))
     del starts
     counter = _Counter(score)
-    n_pixels = sum(math.prod(size) for sizes in kept.frames.values() for size in sizes)
+    n_pixels = sum(math.prod(shape) for shapes in kept.shapes.values() for shape in shapes)
     block_pixels = max(min(int(block_pixels), n_pixels), 1)
-    for video, block in _blocks(maps_by_video, kept.frames, block_pixels, by_video=bins is not None):
+    for video, block in _blocks(maps_by_video, kept.shapes, block_pixels, by_video=bins is not None):
         block.sort()
         counter.add(block)
         if bins is not None:
@@ -197,7 +197,7 @@ class _Counter:
 
 def _blocks(
     maps_by_video: Mapping[str, FrameArrays],
-    sizes: Mapping[str, list[tuple[int, ...]]],
+    shapes: Mapping[str, list[tuple[int, ...]]],
     block_pixels: int,
     by_video: bool,
 ) -> Iterator[tuple[int, np.ndarray]]:
@@ -207,8 +207,8 @@ def _blocks(
     """
     buffer, filled, number = np.empty(0, np.float32), 0, 0
     for number, (video, maps) in enumerate(maps_by_video.items()):
-        for frame, size in enumerate(sizes[video]):
-            scores = score_frame(maps, video, frame, size).ravel()
+        for frame, shape in enumerate(shapes[video]):
+            scores = score_frame(maps, video, frame, shape).ravel()
             if scores.dtype != buffer.dtype or not buffer.size:
                 if filled:
                     yield number, buffer[:filled]

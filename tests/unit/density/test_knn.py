@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
@@ -168,6 +169,21 @@ def test_a_float32_bank_is_not_copied() -> None:
     estimator = GroupedKNNEstimator()
     estimator.fit(x, np.repeat([0, 1], 25))
     assert np.shares_memory(estimator.bank.rows, x)  # type: ignore[union-attr]
+
+
+def test_calibration_copies_no_more_than_a_group_at_a_time() -> None:
+    def peak(n: int) -> int:
+        x, groups = np.random.default_rng(0).normal(size=(n, 64)).astype(np.float32), np.arange(n) // 1000
+        tracemalloc.start()
+        GroupedKNNEstimator().fit(x, groups, lambda name, make: make())
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    peak(2000)  # what is imported at first use counts for nothing
+    kept, bank = 16 * 8, 64 * 4  # bytes a row: its distances to 16 neighbours, and the row itself
+    # The search centres a block of 16,384 rows, here nearly all of them: once the bank, and not twice.
+    assert peak(20_000) - peak(5000) < 15_000 * (kept + 1.5 * bank)
 
 
 @pytest.mark.parametrize(
