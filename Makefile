@@ -26,11 +26,15 @@ demo: install ## run FUVAS on the embedded synthetic data set: no download, abou
 
 .PHONY: test
 test: install lint ## lint, types and the default tests
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not bench"
 
 .PHONY: test-all
 test-all: install lint ## all tests, the long ones too
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not bench"
+
+.PHONY: bench
+bench: install ## the tests that compare times: on a quiet machine, one thread
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m bench
 
 .PHONY: lint
 lint: install ## ruff and mypy

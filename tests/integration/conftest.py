@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 from tests.integration.small_ped2 import write_small_ped2
@@ -26,11 +31,40 @@ def base_words(small_ped2) -> list[str]:
     return [*words, "runtime.threads=1"]
 
 
+DEADLINE = 250
+"""Seconds after which something that a test waits for is taken to never happen, also on a busy machine."""
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """The environment of a process of its own: one numeric thread; PYTHONPATH goes before the one of the tests."""
+    if "PYTHONPATH" in variables and os.environ.get("PYTHONPATH"):
+        variables["PYTHONPATH"] += os.pathsep + os.environ["PYTHONPATH"]
+    return {**os.environ, "OMP_NUM_THREADS": "1", **variables}
+
+
 def vadbench(*words: str, cwd: Path | None = None, **options) -> subprocess.CompletedProcess:
     """``python -m vadbench WORDS`` in a process of its own."""
     command = [sys.executable, "-m", "vadbench", *words]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", **options.pop("env", {})}
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=250, **options)
+    env = environment(**options.pop("env", {}))
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, timeout=DEADLINE, **options)
+
+
+def wait_until(event: Callable[[], Any]) -> None:
+    """Return as soon as ``event()`` is true; fail after the deadline."""
+    deadline = time.monotonic() + DEADLINE
+    while not event():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def workers(parent: psutil.Process) -> list[psutil.Process]:
+    """The living workers of a sweep; a worker may have children of its own, such as git, which are not counted."""
+    found = []
+    for child in parent.children():
+        with contextlib.suppress(psutil.Error):
+            if "vadbench.sweep.worker" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
 
 
 def scores_by_point(results: Path) -> dict[str, bytes]:

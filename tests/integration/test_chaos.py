@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
 import subprocess
 import sys
@@ -11,7 +10,7 @@ import time
 import psutil
 import pytest
 
-from tests.integration.conftest import scores_by_point, table_of, vadbench
+from tests.integration.conftest import scores_by_point, table_of, vadbench, workers
 from vadbench.store.entry import entries
 from vadbench.tracking.sync import sync
 
@@ -51,13 +50,13 @@ def _start_and_kill(words: list[str], draw: random.Random) -> int:
     )
     parent = psutil.Process(command.pid)
     kills = 0
-    while command.poll() is None and not _workers(parent):
+    while command.poll() is None and not workers(parent):
         time.sleep(0.05)
     time.sleep(draw.uniform(0, 8))
     for _ in range(draw.randint(1, 4)):
-        workers = _workers(parent) if command.poll() is None else []
-        if workers:
-            draw.choice(workers).kill()
+        living = workers(parent) if command.poll() is None else []
+        if living:
+            draw.choice(living).kill()
             kills += 1
         time.sleep(draw.uniform(0, 2))
     if command.poll() is None and draw.random() < 0.5:
@@ -68,16 +67,6 @@ def _start_and_kill(words: list[str], draw: random.Random) -> int:
         assert alive == []
     command.wait(280)
     return kills
-
-
-def _workers(parent: psutil.Process) -> list[psutil.Process]:
-    """The workers of a sweep that live."""
-    found = []
-    for child in parent.children():
-        with contextlib.suppress(psutil.Error):
-            if "vadbench.sweep.worker" in " ".join(child.cmdline()):
-                found.append(child)
-    return found
 
 
 def _forget_some(results, draw: random.Random) -> None:

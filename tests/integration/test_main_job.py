@@ -148,7 +148,7 @@ def test_a_run_that_is_stopped_says_so_and_goes_on(work: Path, number: signal.Si
         time.sleep(0.05)
     assert process.poll() is None
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=200)
     assert process.returncode != 0 and "Traceback" not in err, err
     state = json.loads(next(states.glob("*/state.json")).read_text())
     assert state["state"] == "interrupted"

@@ -7,13 +7,22 @@ import logging
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
-from tests.integration.conftest import files_of, scores_by_point, table_of, vadbench
+from tests.integration.conftest import (
+    DEADLINE,
+    environment,
+    files_of,
+    scores_by_point,
+    table_of,
+    vadbench,
+    wait_until,
+    workers,
+)
 from vadbench.cli import main
 from vadbench.store.prune import held
 
@@ -56,14 +65,13 @@ def test_every_level_from_one_pass_and_one_decomposition(tmp_path, sweep, caplog
     assert states == ["complete"] * 6
 
 
-def test_the_same_command_again_changes_nothing_but_its_log(tmp_path, sweep):
+def test_the_same_command_again_changes_nothing_but_its_log(tmp_path, sweep, caplog):
     words = (LEVELS, "seed=range(8)")
     first = sweep(*words, tracking="mlflow")
     before = files_of(tmp_path)
-    time.sleep(0.05)
-    started = time.perf_counter()
-    second = sweep(*words, tracking="mlflow")
-    assert time.perf_counter() - started < 15
+    with caplog.at_level(logging.INFO):
+        second = sweep(*words, tracking="mlflow")
+    assert "24 points: 24 complete, 0 to do" in caplog.text
     assert second == first
     after = files_of(tmp_path)
     changed = {name for name in {*before, *after} if before.get(name) != after.get(name)}
@@ -145,6 +153,20 @@ def test_points_that_can_not_differ_in_their_result_are_one_run(tmp_path, sweep)
     assert len(table_of(out)) == 3
 
 
+# Seeds 0 and 1 run at once, every other run waits until the file "go" exists: a signal finds a sweep half done.
+_WAIT_FOR_GO = """
+import time
+from pathlib import Path
+import vadbench.runner as runner
+real = runner._work
+def work(config, *arguments):
+    while config.seed > 1 and not Path({go!r}).exists():
+        time.sleep(0.05)
+    return real(config, *arguments)
+runner._work = work
+"""
+
+
 @pytest.mark.parametrize(
     "blow",
     [
@@ -154,44 +176,35 @@ def test_points_that_can_not_differ_in_their_result_are_one_run(tmp_path, sweep)
     ],
 )
 def test_a_sweep_that_is_ended_goes_on(tmp_path, base_words, blow):
-    """Signalled once its first point is complete: no process outlives the command, and the next start ends the work."""
-    words = ["-m", *base_words, f"results={tmp_path}", "seed=range(12)", "tracking=none", "launcher.jobs=2"]
+    """Signalled once its first point is complete: no worker outlives the command, and the next start ends the work."""
+    results, go = tmp_path / "results", tmp_path / "go"
+    (tmp_path / "sitecustomize.py").write_text(_WAIT_FOR_GO.format(go=str(go)))
+    words = ["-m", *base_words, f"results={results}", "seed=range(12)", "tracking=none", "launcher.jobs=2"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "vadbench", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", "vadbench", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(PYTHONPATH=str(tmp_path)),
     )
-    deadline = time.monotonic() + 120
-    while not scores_by_point(tmp_path):
-        assert time.monotonic() < deadline
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.02)
-    children = _children(process.pid)
+    wait_until(lambda: scores_by_point(results) or process.poll() is not None)
+    assert process.poll() is None, process.stderr.read()
+    at_work = workers(psutil.Process(process.pid))
     process.send_signal(blow)
-    code = process.wait(60)
+    code = process.wait(DEADLINE)
     process.stdout.close()
     process.stderr.close()
     assert code == (130 if blow != signal.SIGKILL else -signal.SIGKILL)
-    assert len(children) == 2
-    _wait_for_end(children)
-    assert len(scores_by_point(tmp_path)) < 12
-    assert not [p["state"] for p in _points(tmp_path) if p["state"] == "failed"]
+    assert len(at_work) == 2
+    _, alive = psutil.wait_procs(at_work, timeout=DEADLINE)
+    assert alive == []
+    assert 1 <= len(scores_by_point(results)) <= 2
+    assert not [p["state"] for p in _points(results) if p["state"] == "failed"]
+    go.touch()
     done = vadbench(*words)
     assert done.returncode == 0, done.stderr
-    assert len(scores_by_point(tmp_path)) == 12
-    assert not list(tmp_path.glob("runs/*/*/*/state.json"))
-    assert not list(tmp_path.rglob("*.tmp"))
-
-
-def _children(pid: int) -> list[int]:
-    import psutil
-
-    return [child.pid for child in psutil.Process(pid).children(recursive=True)]
-
-
-def _wait_for_end(pids: list[int]) -> None:
-    import psutil
-
-    _, alive = psutil.wait_procs([psutil.Process(p) for p in pids if psutil.pid_exists(p)], timeout=30)
-    assert alive == []
+    assert len(scores_by_point(results)) == 12
+    assert not list(results.glob("runs/*/*/*/state.json"))
+    assert not list(results.rglob("*.tmp"))
 
 
 def test_a_point_that_kills_its_process_gets_a_second_chance_and_is_then_reported(tmp_path, base_words):

@@ -408,6 +408,7 @@ def test_whatever_is_in_a_label_file_it_is_read_or_a_data_error(content: bytes, 
             assert all(v.labels is None or v.labels.shape == (3,) for v in data.test)
 
 
+@pytest.mark.bench
 def test_a_long_table_is_read_in_a_few_seconds(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "t.csv", ["video,frame,label", *(f"door,{t},0" for t in range(100_000))])
     started = time.process_time()

@@ -207,19 +207,28 @@ def test_that_holds_for_other_seeds(tmp_path: Path, seed: int) -> None:
     assert 0.55 < motion_auroc(load_dataset(config("synthetic", tmp_path, n_train=1, seed=seed))) < 0.9
 
 
+# Rendered are as many videos as it is told; before the next one it waits for a line that nobody writes.
 GENERATE = """
-import sys, time
+import sys
 from tests.unit.data.configs import config
-from vadbench.data.synthetic import generate
+from vadbench.data import synthetic
+render, left = synthetic._render_video, int(sys.argv[3])
+def some(*arguments):
+    global left
+    if not left:
+        sys.stdin.readline()
+    left -= 1
+    render(*arguments)
+synthetic._render_video = some
 settings = config("synthetic", sys.argv[1], n_train=int(sys.argv[2]), n_test=1, n_frames=24, size=(48, 64))
 print("ready", flush=True)
 sys.stdin.readline()
-print(generate(settings), flush=True)
+print(synthetic.generate(settings), flush=True)
 """
 
 
-def generator(root: Path, n_train: int) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", GENERATE, str(root), str(n_train)]
+def generator(root: Path, n_train: int, n_rendered: int = -1) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", GENERATE, str(root), str(n_train), str(n_rendered)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -260,10 +269,10 @@ def test_ten_processes_at_once_make_one_whole_set(tmp_path: Path) -> None:
 
 
 def test_a_killed_generator_leaves_nothing_that_reads_as_complete(tmp_path: Path) -> None:
-    process = generator(tmp_path, 15)
+    process = generator(tmp_path, 15, n_rendered=3)
     go(process)
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob(".synthetic-*/train_03")):
+    deadline = time.monotonic() + 200
+    while not list(tmp_path.glob(".synthetic-*/train_03/frames.npy")):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)

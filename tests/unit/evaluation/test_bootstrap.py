@@ -207,6 +207,7 @@ def test_coverage_for_other_numbers_of_videos(n_videos, shift):
     assert 0.92 <= hits / 1000 <= 0.97
 
 
+@pytest.mark.bench
 def test_two_thousand_resamples_of_a_large_set_take_seconds():
     """107 videos with 40,791 frames, as ShanghaiTech has: all metrics of a run together."""
     random = np.random.default_rng(0)

@@ -31,6 +31,7 @@ _HOLDER = textwrap.dedent("""
     def note(word, gpu):
         with open(diary, "a") as file:
             file.write(f"{time.monotonic()} {word} {gpu} {name} {os.environ['CUDA_VISIBLE_DEVICES']}\\n")
+    print("waits", flush=True)
     with leased_gpu(["0", "1"], per_gpu, folder) as gpu:
         note("take", gpu)
         time.sleep(max(seconds, 0))
@@ -42,7 +43,7 @@ _HOLDER = textwrap.dedent("""
 
 def _start(folder: Path, name: str, seconds: float, per_gpu: int = 1) -> subprocess.Popen:
     arguments = [str(folder / "locks"), str(folder / "diary"), name, str(seconds), str(per_gpu)]
-    return subprocess.Popen([sys.executable, "-c", _HOLDER, *arguments])
+    return subprocess.Popen([sys.executable, "-c", _HOLDER, *arguments], stdout=subprocess.PIPE, text=True)
 
 
 def _diary(folder: Path) -> list[tuple[float, str, str, str]]:
@@ -54,6 +55,18 @@ def _diary(folder: Path) -> list[tuple[float, str, str, str]]:
     return sorted(rows)
 
 
+def _wait_for_takers(folder: Path, count: int) -> None:
+    deadline = time.monotonic() + 120
+    while not (folder / "diary").exists() or len(_diary(folder)) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def _end(job: subprocess.Popen) -> int:
+    job.communicate(timeout=120)
+    return job.returncode
+
+
 @pytest.mark.parametrize("per_gpu", [1, 2])
 def test_uneven_jobs_never_share_a_slot_and_leave_no_gpu_idle(tmp_path, per_gpu):
     """Two fake GPUs, one job that lasts until all others are done, and seven short ones, which stream past it.
@@ -61,10 +74,9 @@ def test_uneven_jobs_never_share_a_slot_and_leave_no_gpu_idle(tmp_path, per_gpu)
     Numbered modulo the GPUs, half of the short ones would wait for the long one for ever.
     """
     jobs = [_start(tmp_path, "long", -7, per_gpu)]
-    while not (tmp_path / "diary").exists():
-        time.sleep(0.02)
+    _wait_for_takers(tmp_path, 1)
     jobs += [_start(tmp_path, f"short{i}", 0.15, per_gpu) for i in range(7)]
-    assert [job.wait(60) for job in jobs] == [0] * 8
+    assert [_end(job) for job in jobs] == [0] * 8
     held = {"0": 0, "1": 0}
     rows = _diary(tmp_path)
     for _, word, gpu, _ in rows:
@@ -78,20 +90,16 @@ def test_uneven_jobs_never_share_a_slot_and_leave_no_gpu_idle(tmp_path, per_gpu)
 def test_a_killed_holder_frees_its_gpu(tmp_path):
     first = _start(tmp_path, "a", 60)
     second = _start(tmp_path, "b", 60)
-    deadline = time.monotonic() + 20
-    while not (tmp_path / "diary").exists() or len(_diary(tmp_path)) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    _wait_for_takers(tmp_path, 2)
     third = _start(tmp_path, "c", 0)
-    time.sleep(1)
-    assert third.poll() is None  # both GPUs are held, so it waits
+    assert third.stdout is not None and third.stdout.readline() == "waits\n"
+    assert "c" not in {name for _, _, _, name in _diary(tmp_path)}  # both GPUs are held
     gpu_of_first = next(gpu for _, _, gpu, name in _diary(tmp_path) if name == "a")
     first.send_signal(signal.SIGKILL)
-    assert third.wait(20) == 0
+    assert _end(third) == 0
     assert next(gpu for _, word, gpu, name in _diary(tmp_path) if (word, name) == ("take", "c")) == gpu_of_first
     second.kill()
-    first.wait()
-    second.wait()
+    assert {_end(first), _end(second)} == {-signal.SIGKILL}
 
 
 def test_a_second_job_goes_to_a_gpu_only_when_every_gpu_has_one(tmp_path):
