@@ -27,6 +27,7 @@ Many runs: -m, with several values for a key
 Verbs
   list [layers backbone=NAME]     models, backbones, data sets, protocols; or the layers of a backbone
   check dataset=NAME [--deep]     what a data set's folder holds and what is missing
+  weights WORDS [--fetch]         files of weights that a configuration needs; --to DIR for a node without a network
   plan -m WORDS                   what a sweep would extract, fit and skip
   evaluate SCORES --labels LABELS scores of any method under every protocol
   table [FOLDER]                  results as a table (markdown, csv, latex)
@@ -46,6 +47,7 @@ VERBS = Registry(
     {
         "list": "vadbench.listing:run",
         "check": "vadbench.data.check:run",
+        "weights": "vadbench.weights:run",
         "plan": "vadbench.sweep.plan:run",
         "evaluate": "vadbench.evaluation.exam:run",
         "table": "vadbench.report.table:run",

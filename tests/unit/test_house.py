@@ -29,7 +29,7 @@ ORDER = [
     {"tracking"},
     {"runner"},
     {"sweep"},
-    {"listing", "cli", "__main__"},
+    {"listing", "weights", "cli", "__main__"},
 ]
 PLACE = {room: place for place, rooms in enumerate(ORDER) for room in rooms}
 

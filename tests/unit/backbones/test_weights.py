@@ -15,7 +15,8 @@ import torch
 
 from vadbench.backbones.checkpoint import fitted, read
 from vadbench.backbones.publishers import FACTS, Checkpoint, Facts
-from vadbench.backbones.weights import Weights, find, locate, search_folders
+from vadbench.backbones.weights import Weights, find, weights_files
+from vadbench.backbones.weights_file import search_folders
 from vadbench.errors import WeightsError
 
 CONTENT = b"weights" * 1000
@@ -87,7 +88,8 @@ def test_the_hub_cache_is_searched_and_the_own_folder_comes_first(folders: Path)
     assert find("net", facts, "pretrained", 0).file == hub / "good.pth"
     own.mkdir()
     (own / "good.pth").write_bytes(CONTENT)
-    assert locate(facts.checkpoints[0]) == own / "good.pth"
+    (file,) = weights_files("net", facts, "pretrained")
+    assert file.here() == (file, own / "good.pth")
 
 
 def test_torch_means_the_same_hub_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -5,22 +5,17 @@ Shape legend: N frames, M regions of all of them, H W pixels, S input side of th
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from vadbench.backbones.imports import installed_version
-from vadbench.errors import ConfigError, WeightsError, nearest
-from vadbench.models.ai_vad.weights import existing, file_digest, missing, seeded
+from vadbench.backbones.weights_file import WeightsFile, digest_of, obtain
+from vadbench.errors import ConfigError
+from vadbench.models.ai_vad.clip_weights import load, weights_file
+from vadbench.models.ai_vad.weights import seeded
 from vadbench.models.base import Features
-
-if TYPE_CHECKING:
-    import torch
-
-_WITHOUT = "model.use_deep_features=false needs no embeddings."
 
 
 class DeepExtractor:
@@ -29,8 +24,9 @@ class DeepExtractor:
     Parameters
     ----------
     model: any name that open_clip knows, such as "ViT-B-16" (D = 512).
-    weights: a tag of open_clip ("openai", "laion2b_s34b_b88k", ...), "random" or a path. A file of OpenAI's weights
-        fits the "-quickgelu" models ("ViT-B-16-quickgelu"); with the tag that is seen to.
+    weights: a tag of open_clip ("openai", "laion2b_s34b_b88k", ...), "random" or a path. OpenAI's weights need another
+        GELU than open_clip's models of the same names have: with the tag and with OpenAI's own file that is seen to,
+        converted files of them fit the "-quickgelu" models ("ViT-B-16-quickgelu").
     color_order: "rgb"; or "bgr", which the official code feeds with statistics in RGB order.
     batch_size: crops at once; crops of several frames share a batch. It changes no result beyond rounding.
     """
@@ -92,17 +88,20 @@ class DeepExtractor:
         """One set."""
         return [{"part": f"deep ({self.model})", **self._identity()}]
 
+    def files(self) -> list[WeightsFile]:
+        """The file that the weights are in, here or not; none for random ones."""
+        return [] if self.word == "random" else [weights_file(self.model, self.word)]
+
     def _identity(self) -> dict[str, Any]:
+        """The digest is the file's, as its publisher gives it where he does: then it takes no file to know it."""
         if self.word == "random":
             return {"name": "random", "digest": f"seed-{self.seed}"}
-        if self.word in tags(self.model):
-            return {"name": self.word, "digest": f"open_clip:{self.model}:{self.word}"}
-        if _is_path(self.word):
-            return {"name": Path(self.word).name, "digest": file_digest(existing(self.word, "model.deep_weights"))}
-        raise ConfigError(
-            f"model.deep_weights={self.word!r}: open_clip has no such weights for {self.model}. "
-            f"{nearest(self.word, [*tags(self.model), 'random'])} Or give a path."
-        )
+        asked = weights_file(self.model, self.word)
+        file, path = asked.here()
+        name = file.name if file.url is None else self.word
+        if file.sha256 is not None:
+            return {"name": name, "digest": file.sha256}
+        return {"name": name, "digest": digest_of(path or obtain(asked))}
 
     def _size(self) -> int:
         import open_clip
@@ -111,52 +110,11 @@ class DeepExtractor:
 
     def _built(self) -> Any:
         if self._network is None:
-            self._identity()  # explains a wrong word before anything is built
+            path = None if self.word == "random" else obtain(weights_file(self.model, self.word))
             with seeded(self.seed):
-                self._network = self._create().eval().requires_grad_(False).to(self.device)
+                network = load(self.model, self.word, path)
+            self._network = network.eval().requires_grad_(False).to(self.device)
         return self._network
-
-    def _create(self) -> torch.nn.Module:
-        import open_clip
-
-        if self.model not in open_clip.list_models():
-            raise ConfigError(f"model.deep_model: unknown model. {nearest(self.model, open_clip.list_models())}")
-        tag = None if self.word == "random" else self.word
-        known = tag in tags(self.model)
-        try:
-            return open_clip.create_model(
-                self.model, tag, force_quick_gelu=self._quick_gelu(), pretrained_text=False, require_pretrained=known
-            )
-        except Exception as error:
-            if tag is None:
-                raise
-            if known:
-                place = "open_clip's cache (the Hugging Face cache folder)"
-                text = missing(
-                    f"{self.model}/{tag}", "the Hugging Face hub", place, "model.deep_weights", _WITHOUT, error
-                )
-                raise WeightsError(text.replace("=pretrained", f"={tag}")) from error
-            reason = " ".join(str(error).split())[:300]
-            raise WeightsError(f"model.deep_weights={tag}: does not fit {self.model}: {reason}") from error
-
-    def _quick_gelu(self) -> bool:
-        """OpenAI's weights were trained with another GELU than open_clip's models of the same names have."""
-        import open_clip
-
-        config = open_clip.get_pretrained_cfg(self.model, self.word) or {}
-        return bool(config.get("quick_gelu", False))
-
-
-@functools.cache
-def tags(model: str) -> tuple[str, ...]:
-    """Names of the weights that open_clip can fetch for a model."""
-    import open_clip
-
-    return tuple(open_clip.list_pretrained_tags_by_model(model))
-
-
-def _is_path(word: str) -> bool:
-    return "/" in word or "." in word or Path(word).exists()
 
 
 def _pair(size: int | tuple[int, int]) -> tuple[int, int]:

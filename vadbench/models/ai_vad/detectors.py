@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from vadbench.backbones.weights_file import WeightsFile
 from vadbench.errors import ConfigError, nearest
 from vadbench.models.ai_vad.region_set import RegionSet, on_grid, window
-from vadbench.models.ai_vad.weights import describe, published_file, torchvision_network
+from vadbench.models.ai_vad.weights import describe, published_file, torchvision_network, weights_files
 
 if TYPE_CHECKING:
     import torch
@@ -44,6 +45,9 @@ class Detector(Protocol):
     def weights(self) -> list[dict[str, Any]]:
         """``part``, ``name`` and ``digest`` of each set of weights."""
 
+    def files(self) -> list[WeightsFile]:
+        """The files that the weights are in, here or not."""
+
 
 class NoDetector:
     """Finds nothing: for regions that are moving foreground only."""
@@ -56,6 +60,10 @@ class NoDetector:
         """Nothing to depend on."""
 
     def weights(self) -> list[dict[str, Any]]:
+        """None."""
+        return []
+
+    def files(self) -> list[WeightsFile]:
         """None."""
         return []
 
@@ -128,6 +136,10 @@ class TorchvisionDetector:
         """One set."""
         return [{"part": f"regions ({self.architecture})", **self._identity()}]
 
+    def files(self) -> list[WeightsFile]:
+        """The file that the weights are in, here or not."""
+        return weights_files(self.architecture, self.word, "regions", "regions.weights", _WITHOUT)
+
     def _identity(self) -> dict[str, Any]:
         return describe(self.word, self.seed, published_file(self.architecture), "regions.weights")
 
@@ -143,6 +155,7 @@ class TorchvisionDetector:
                 self.word,
                 self.seed,
                 self.device,
+                "regions",
                 "regions.weights",
                 _WITHOUT,
                 min_size=self.min_size,

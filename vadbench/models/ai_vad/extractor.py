@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from vadbench.backbones.weights_file import WeightsFile
 from vadbench.data.prefetch import prefetch
 from vadbench.data.video import Video
 from vadbench.errors import ConfigError
@@ -92,6 +93,11 @@ class RegionAttributeExtractor:
         """``part``, ``name`` and ``digest`` of each set of weights in use."""
         flow = self.flow.weights() if FeatureType.VELOCITY in self.features.streams else []
         return [*self.regions.detector.weights(), *flow, *self.features.weights()]
+
+    def files(self) -> list[WeightsFile]:
+        """The files that these weights are in, here or not."""
+        flow = self.flow.files() if FeatureType.VELOCITY in self.features.streams else []
+        return [*self.regions.detector.files(), *flow, *self.features.files()]
 
     def extract(self, video: Video, wanted: Sequence[str], have: Mapping[str, Features]) -> dict[str, Features]:
         """The ``wanted`` outputs of one video; regions are taken from ``have`` where they are there.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vadbench.backbones.weights_file import WeightsFile
 from vadbench.errors import ConfigError
 from vadbench.models.ai_vad.deep import DeepExtractor
 from vadbench.models.ai_vad.pose import PoseExtractor
@@ -108,3 +109,7 @@ class FeatureExtractor:
     def weights(self) -> list[dict[str, Any]]:
         """``part``, ``name`` and ``digest`` of each set of weights."""
         return [entry for part in (self.pose, self.deep) if part is not None for entry in part.weights()]
+
+    def files(self) -> list[WeightsFile]:
+        """The files that the weights are in, here or not."""
+        return [file for part in (self.pose, self.deep) if part is not None for file in part.files()]

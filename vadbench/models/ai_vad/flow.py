@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vadbench.backbones.weights_file import WeightsFile
 from vadbench.errors import ConfigError, nearest
-from vadbench.models.ai_vad.weights import describe, published_file, torchvision_network
+from vadbench.models.ai_vad.weights import describe, published_file, torchvision_network, weights_files
 
 if TYPE_CHECKING:
     import torch
@@ -92,6 +93,12 @@ class FlowExtractor:
         """One set for the networks, none for OpenCV's methods."""
         return [{"part": f"flow ({self.method})", **self._identity()}] if self.method in NETWORKS else []
 
+    def files(self) -> list[WeightsFile]:
+        """The file that the weights are in, here or not."""
+        if self.method not in NETWORKS:
+            return []
+        return weights_files(self.method, self.word, "flow", "flow.weights", _WITHOUT)
+
     def _identity(self) -> dict[str, Any]:
         return describe(self.word, self.seed, published_file(self.method), "flow.weights")
 
@@ -101,7 +108,7 @@ class FlowExtractor:
 
         if self._network is None:
             self._network = torchvision_network(
-                self.method, self.word, self.seed, self.device, "flow.weights", _WITHOUT
+                self.method, self.word, self.seed, self.device, "flow", "flow.weights", _WITHOUT
             )
         size = self.size or tuple(max(128, -(-side // 8) * 8) for side in first.shape[1:3])
         frames = torch.from_numpy(np.concatenate([first, last])).to(self.device).permute(0, 3, 1, 2).float()

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vadbench.models.ai_vad.weights import describe, published_file, torchvision_network
+from vadbench.backbones.weights_file import WeightsFile
+from vadbench.models.ai_vad.weights import describe, published_file, torchvision_network, weights_files
 from vadbench.models.base import Features
 
 if TYPE_CHECKING:
@@ -80,6 +81,10 @@ class PoseExtractor:
         """One set."""
         return [{"part": f"pose ({_ARCHITECTURE})", **self._identity()}]
 
+    def files(self) -> list[WeightsFile]:
+        """The file that the weights are in, here or not."""
+        return weights_files(_ARCHITECTURE, self.word, "pose", "model.pose_weights", _WITHOUT)
+
     def _identity(self) -> dict[str, Any]:
         return describe(self.word, self.seed, published_file(_ARCHITECTURE), "model.pose_weights")
 
@@ -108,6 +113,7 @@ class PoseExtractor:
                 self.word,
                 self.seed,
                 self.device,
+                "pose",
                 "model.pose_weights",
                 _WITHOUT,
                 min_size=self.min_size,

@@ -6,28 +6,16 @@ trying things out, the results mean nothing) or the path of a checkpoint.
 
 from __future__ import annotations
 
-import functools
-import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vadbench.backbones.weights import search_folders
+from vadbench.backbones.weights_file import WeightsFile, digest_of, obtain
 from vadbench.errors import WeightsError
 
 if TYPE_CHECKING:
     from torch import nn
-
-
-@functools.cache
-def file_digest(path: str) -> str:
-    """SHA-256 hex digest of a checkpoint."""
-    sha = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        while block := file.read(1 << 22):
-            sha.update(block)
-    return sha.hexdigest()
 
 
 def describe(word: str, seed: int, published: str, key: str) -> dict[str, Any]:
@@ -42,16 +30,17 @@ def describe(word: str, seed: int, published: str, key: str) -> dict[str, Any]:
         return {"name": "pretrained", "digest": published}
     if word == "random":
         return {"name": "random", "digest": f"seed-{seed}"}
-    return {"name": Path(word).name, "digest": file_digest(existing(word, key))}
+    return {"name": Path(word).name, "digest": digest_of(existing(word, key))}
 
 
-def existing(path: str, key: str) -> str:
-    """``path`` if it is a file; WeightsError otherwise."""
-    if not Path(path).expanduser().is_file():
+def existing(word: str, key: str) -> Path:
+    """The path ``word`` if there is a file; WeightsError otherwise."""
+    path = Path(word).expanduser()
+    if not path.is_file():
         raise WeightsError(
-            f"{key}={path}: there is no such file. Give 'pretrained', 'random' or the path of a checkpoint."
+            f"{key}={word}: there is no such file. Give 'pretrained', 'random' or the path of a checkpoint."
         )
-    return str(Path(path).expanduser())
+    return path
 
 
 @contextmanager
@@ -71,8 +60,33 @@ def published_file(architecture: str) -> str:
     return str(get_model_weights(architecture).DEFAULT.url).rsplit("/", 1)[1]
 
 
+def weights_files(architecture: str, word: str, part: str, key: str, without: str = "") -> list[WeightsFile]:
+    """The file with the weights of a torchvision architecture, here or not; none for random ones.
+
+    ``part``: what the network is for; the others as in :func:`torchvision_network`.
+    """
+    from torchvision.models import get_model_weights
+
+    if word == "random":
+        return []
+    part = f"{part} ({architecture})"
+    if word != "pretrained":
+        return own_file(word, part, key)
+    default, name = get_model_weights(architecture).DEFAULT, published_file(architecture)
+    digits = Path(name).stem.rsplit("-", 1)[-1]  # torchvision's naming: eight digits of the SHA-256
+    others = f"{key}=PATH takes a file from elsewhere, {key}=random runs untrained, to try things out. {without}"
+    megabytes = default.meta.get("_file_size")
+    return [WeightsFile(part, f"{key}=pretrained", name, default.url, digits, megabytes, without=others)]
+
+
+def own_file(word: str, part: str, key: str) -> list[WeightsFile]:
+    """A file of the user's own; WeightsError if it is not there."""
+    path = existing(word, key)
+    return [WeightsFile(part, f"{key}={word}", path.name, elsewhere=(path,))]
+
+
 def torchvision_network(
-    architecture: str, word: str, seed: int, device: str, key: str, without: str, **options: Any
+    architecture: str, word: str, seed: int, device: str, part: str, key: str, without: str, **options: Any
 ) -> nn.Module:
     """A torchvision network, frozen, in evaluation mode.
 
@@ -80,7 +94,8 @@ def torchvision_network(
     ----------
     architecture: such as "maskrcnn_resnet50_fpn_v2".
     word, seed: which weights.
-    key: the configuration key that ``word`` came from. without: how to do without this network, for the message.
+    part: what it is for, such as "flow". key: the configuration key that ``word`` came from. without: how to do without
+        it, for the message.
     options: passed to torchvision's builder.
     """
     from torchvision.models import get_model, get_model_weights
@@ -91,11 +106,11 @@ def torchvision_network(
             network = get_model(architecture, weights=None, **backbone, **options)
     else:
         default = get_model_weights(architecture).DEFAULT
-        load = _from_file(word, key) if word != "pretrained" else _from_publisher(default.url, key, without)
+        (file,) = weights_files(architecture, word, part, key, without)
         # The builders change the network to fit the weights (frozen batch norm, its epsilon), so they have to be told
         # that these are the published ones wherever the file lies.
         try:
-            with _state_dict_from(load):
+            with _state_dict_from(lambda: _read(obtain(file), key, word)):
                 network = get_model(architecture, weights=default, **options)
         except RuntimeError as error:  # torch's word for a state dict that does not fit
             raise WeightsError(
@@ -116,55 +131,12 @@ def _state_dict_from(load: Callable[[], dict[str, Any]]) -> Iterator[None]:
         WeightsEnum.get_state_dict = before
 
 
-def _from_file(path: str, key: str) -> Callable[[], dict[str, Any]]:
-    def load() -> dict[str, Any]:
-        import torch
+def _read(file: Path, key: str, word: str) -> dict[str, Any]:
+    """The state dict in a checkpoint."""
+    import torch
 
-        file = existing(path, key)
-        try:
-            state = torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error:
-            raise WeightsError(f"{key}={path}: not a checkpoint that can be read safely: {error}") from error
-        return dict(state.get("state_dict", state))
-
-    return load
-
-
-def _from_publisher(url: str, key: str, without: str) -> Callable[[], dict[str, Any]]:
-    name = url.rsplit("/", 1)[1]
-    folders = search_folders()
-    found = next((folder / name for folder in folders if (folder / name).is_file()), None)
-    if found is not None:
-        _check_published(found)
-        return _from_file(str(found), key)
-
-    def load() -> dict[str, Any]:
-        import torch
-
-        try:
-            return dict(
-                torch.hub.load_state_dict_from_url(
-                    url, str(folders[0]), map_location="cpu", check_hash=True, progress=False
-                )
-            )
-        except Exception as error:
-            raise WeightsError(missing(name, url, folders[0], key, without, error)) from error
-
-    return load
-
-
-def _check_published(file: Path) -> None:
-    """WeightsError unless the digest of a published file begins as its name says (name-digest.pth)."""
-    prefix = file.stem.rsplit("-", 1)[-1]
-    if not file_digest(str(file)).startswith(prefix):
-        raise WeightsError(f"{file}: its SHA-256 does not begin with {prefix}. It is damaged: remove it and run again.")
-
-
-def missing(name: str, source: str, folder: Path | str, key: str, without: str, error: Exception) -> str:
-    """The message for pretrained weights that can't be had."""
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
-    return (
-        f"{key}=pretrained needs {name} from {source}, which can't be had here ({reason}). Fetch it elsewhere and put "
-        f"it into {folder} (or a folder that the variable VADBENCH_WEIGHTS names), or give its path as {key}=PATH. "
-        f"{key}=random runs untrained, to try things out. {without}"
-    )
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise WeightsError(f"{key}={word}: {file} is not a checkpoint that can be read safely: {error}") from error
+    return dict(state.get("state_dict", state))

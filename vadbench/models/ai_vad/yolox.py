@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from vadbench.backbones.imports import installed_version
+from vadbench.backbones.weights_file import WeightsFile
 from vadbench.errors import ConfigError, MissingExtra, WeightsError
 from vadbench.models.ai_vad.coco import WITHOUT_GAPS
 from vadbench.models.ai_vad.region_set import RegionSet, on_grid
-from vadbench.models.ai_vad.weights import describe, existing
+from vadbench.models.ai_vad.weights import describe, existing, own_file
 
 STRIDES = (8, 16, 32)
 _PAD = 114.0
@@ -78,6 +79,10 @@ class OnnxDetector:
         """One set."""
         return [{"part": "regions (onnx)", **self._identity()}]
 
+    def files(self) -> list[WeightsFile]:
+        """The file itself."""
+        return own_file(self.path, "regions (onnx)", "regions.weights")
+
     def _identity(self) -> dict[str, Any]:
         return describe(self.path, 0, "", "regions.weights")
 
@@ -95,7 +100,7 @@ class OnnxDetector:
             options.intra_op_num_threads = self.threads
             try:
                 self._session = runtime.InferenceSession(
-                    existing(self.path, "regions.weights"), options, providers=["CPUExecutionProvider"]
+                    str(existing(self.path, "regions.weights")), options, providers=["CPUExecutionProvider"]
                 )
             except WeightsError:
                 raise

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import urllib.request
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +13,10 @@ import open_clip
 import pytest
 import torch
 
+from vadbench.backbones.weights_file import digest_of
 from vadbench.errors import ConfigError, WeightsError
-from vadbench.models.ai_vad.deep import DeepExtractor, tags
+from vadbench.models.ai_vad.clip_weights import tags
+from vadbench.models.ai_vad.deep import DeepExtractor
 
 CONFIG = {
     "embed_dim": 12,
@@ -99,24 +103,136 @@ def test_no_boxes_build_nothing() -> None:
     assert default._network is None
 
 
-def test_openais_weights_come_with_their_activation(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = {}
-    monkeypatch.setattr(open_clip, "create_model", lambda *a, **k: seen.update(k, given=a) or torch.nn.Identity())
-    DeepExtractor("ViT-B-16", "openai")._create()
-    assert seen["force_quick_gelu"] is True and seen["given"] == ("ViT-B-16", "openai")
-    DeepExtractor("ViT-B-16", "random")._create()
-    assert seen["force_quick_gelu"] is False
+@pytest.fixture
+def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A weights folder, and no file of this machine's in sight."""
+    monkeypatch.setenv("VADBENCH_WEIGHTS", str(tmp_path / "own"))
+    for variable in ("TORCH_HOME", "HOME", "HF_HOME"):
+        monkeypatch.setenv(variable, str(tmp_path / "home"))
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
+    return tmp_path
 
 
-def test_weights_that_cannot_be_had_say_what_where_and_how_else(monkeypatch: pytest.MonkeyPatch) -> None:
+class Openai:
+    """A "published" TorchScript archive of the tiny model in half precision, as OpenAI has them, and its tag."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, quick_gelu: bool = True) -> None:
+        torch.manual_seed(7)
+        network = open_clip.create_model("tiny-test", force_quick_gelu=True).eval()
+        with torch.inference_mode():
+            crop = torch.zeros(1, 3, 16, 16)
+            network.register_buffer("input_resolution", torch.tensor(16))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)
+                script = torch.jit.trace_module(network, {"encode_image": crop}).half()
+        script.save(str(folder / "script.pt"))
+        self.digest = digest_of(folder / "script.pt")
+        self.file = folder / self.digest / "tiny.pt"
+        self.file.parent.mkdir()
+        (folder / "script.pt").rename(self.file)
+        config = {
+            "url": self.file.as_uri(),
+            "hf_hub": "timm/tiny.openai/",
+            "quick_gelu": quick_gelu,
+            "mean": (0.4, 0.4, 0.4),
+            "std": (0.3, 0.3, 0.3),
+        }
+        monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "tiny-test", {"openai": config})
+        tags.cache_clear()
+        del network.input_resolution
+        for which in ("mean", "std"):
+            setattr(network.visual, f"image_{which}", config[which])
+        self.network = network.float()  # tracing shares the parameters
+
+    def embedding(self) -> np.ndarray:
+        """Of the box that needs no resampling, by the published network."""
+        crop = torch.from_numpy(FRAMES[0, 10:26, 10:26]).permute(2, 0, 1).float() / 255
+        with torch.inference_mode():
+            return self.network.encode_image(((crop - 0.4) / 0.3)[None])[0].numpy()
+
+
+@pytest.fixture
+def openai(clean: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Openai]:
+    yield Openai(clean, monkeypatch)
+    tags.cache_clear()
+
+
+def test_openais_archive_is_fetched_read_and_run_with_its_activation(openai: Openai, clean: Path) -> None:
+    made = extractor(weights="openai")
+    assert made.spec()["weights"] == {"name": "openai", "digest": openai.digest}  # before any file is there
+    found = made(FRAMES, BOXES)["deep"]
+    assert (clean / "own" / "tiny.pt").is_file()
+    np.testing.assert_allclose(found[1], openai.embedding(), atol=1e-5)
+    plain = open_clip.create_model("tiny-test").eval()  # the same parameters behind the other GELU
+    plain.load_state_dict(openai.network.state_dict())
+    openai.network = plain
+    assert np.abs(found[1] - openai.embedding()).max() > 1e-4
+    assert made.weights()[0]["digest"] == openai.digest
+
+
+def test_the_folders_that_are_named_are_searched(openai: Openai, clean: Path) -> None:
+    file = openai.file
+    for place in (clean / "own" / "tiny.pt", clean / "home" / ".cache" / "clip" / "tiny.pt"):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        file.rename(place)
+        np.testing.assert_allclose(extractor(weights="openai")(FRAMES, BOXES)["deep"][1], openai.embedding(), atol=1e-5)
+        file = place
+
+
+def test_openais_archive_is_known_by_its_digest_wherever_it_is(openai: Openai, clean: Path) -> None:
+    mine = openai.file.rename(clean / "mine.pt")
+    found = extractor(weights=str(mine))(FRAMES, BOXES)["deep"]
+    np.testing.assert_allclose(found[1], openai.embedding(), atol=1e-5)
+
+
+def test_other_archives_may_hold_code_and_are_refused(openai: Openai, clean: Path) -> None:
+    other = clean / "other.pt"
+    torch.jit.script(torch.nn.Linear(2, 2)).save(str(other))
+    with pytest.raises(WeightsError) as caught:
+        extractor(weights=str(other))(FRAMES, BOXES)
+    for part in ("TorchScript archive", openai.digest[:12], digest_of(other)[:12], "torch.jit.load('other.pt'"):
+        assert part in str(caught.value)
+
+
+def test_damaged_published_weights_are_refused(openai: Openai, clean: Path) -> None:
+    (clean / "own").mkdir()
+    (clean / "own" / "tiny.pt").write_bytes(openai.file.read_bytes()[:-1])
+    with pytest.raises(WeightsError, match=r"own/tiny\.pt: its SHA-256 begins with .*remove it"):
+        extractor(weights="openai")(FRAMES, BOXES)
+
+
+def test_weights_of_the_hub_are_named_by_the_digest_of_the_file(openai: Openai, clean: Path) -> None:
+    from safetensors.torch import save_file
+
+    openai.file.unlink()
+    (clean / "own").mkdir()
+    file = clean / "own" / "timm--tiny.openai--open_clip_model.safetensors"
+    save_file({name: tensor.contiguous() for name, tensor in openai.network.state_dict().items()}, file)
+    made = extractor(weights="openai")
+    assert made.spec()["weights"]["digest"] == digest_of(file)
+    np.testing.assert_allclose(made(FRAMES, BOXES)["deep"][1], openai.embedding(), atol=1e-5)
+
+
+def test_weights_that_cannot_be_had_say_what_where_and_how_else(clean: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unreachable(*args: object, **kwargs: object) -> None:
-        raise RuntimeError("Failed to download weights for tag 'openai': offline")
+        raise OSError("offline")
 
-    monkeypatch.setattr(open_clip, "create_model", unreachable)
+    monkeypatch.setattr(urllib.request, "urlopen", unreachable)
     with pytest.raises(WeightsError) as caught:
         DeepExtractor()(FRAMES, BOXES)
-    for part in ("ViT-B-16/openai", "model.deep_weights=random", "use_deep_features=false", "offline"):
+    for part in (
+        "model.deep_weights=openai (model.deep_model=ViT-B-16)",
+        f"{clean / 'own' / 'ViT-B-16.pt'} (or",
+        "https://openaipublic.azureedge.net/clip/models/5806e77c",
+        "model.deep_weights=PATH model.deep_model=ViT-B-16-quickgelu",
+        "model.deep_weights=random",
+        "use_deep_features=false",
+        "offline",
+    ):
         assert part in str(caught.value)
+    with pytest.raises(WeightsError) as caught:  # these have the GELU of the model of that name
+        DeepExtractor("ViT-B-16", "laion2b_s34b_b88k").spec()
+    assert "model.deep_weights=PATH model.deep_model=ViT-B-16 takes" in str(caught.value)
 
 
 def test_wrong_words_are_explained() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.request
 from pathlib import Path
 
 import cv2
@@ -115,7 +116,7 @@ def test_weights_that_cannot_be_had_say_what_where_and_how_else(
     def unreachable(*args: object, **kwargs: object) -> None:
         raise OSError("name resolution failed")
 
-    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", unreachable)
+    monkeypatch.setattr(urllib.request, "urlopen", unreachable)
     pair = texture((128, 128))[None], texture((128, 128))[None]
     with pytest.raises(WeightsError) as caught:
         FlowExtractor("raft_small", size=(128, 128))(*pair)
@@ -133,12 +134,12 @@ def test_weights_that_cannot_be_had_say_what_where_and_how_else(
 
 
 def test_published_files_are_found_and_checked_where_they_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vadbench.models.ai_vad import weights
+    from vadbench.backbones import weights_file
 
     def forbidden(*args: object, **kwargs: object) -> None:
         raise AssertionError("a download")
 
-    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", forbidden)
+    monkeypatch.setattr(urllib.request, "urlopen", forbidden)
     monkeypatch.setenv("VADBENCH_WEIGHTS", str(tmp_path))
     pair = texture((128, 128))[None], texture((128, 128), 1)[None]
     random = FlowExtractor("raft_small", "random", seed=5, size=(128, 128), updates=2)
@@ -146,9 +147,9 @@ def test_published_files_are_found_and_checked_where_they_lie(tmp_path: Path, mo
     assert random._network is not None
     file = tmp_path / "raft_small_C_T_V2-01064c6d.pth"
     torch.save(random._network.state_dict(), file)
-    with pytest.raises(WeightsError, match="does not begin with 01064c6d"):
+    with pytest.raises(WeightsError, match=r"SHA-256 begins with .*01064c6d.*remove it"):
         FlowExtractor("raft_small", size=(128, 128))(*pair)
-    monkeypatch.setattr(weights, "file_digest", lambda path: "01064c6d" + "0" * 56)
+    monkeypatch.setattr(weights_file, "digest_of", lambda path: "01064c6d" + "0" * 56)
     assert torch.equal(FlowExtractor("raft_small", size=(128, 128), updates=2)(*pair), expected)
 
 
