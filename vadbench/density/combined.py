@@ -6,12 +6,18 @@ Shape legend: N training samples, M samples to score, D feature size of a stream
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vadbench.density.base import BaseDensityEstimator, Remember
-from vadbench.errors import ConfigError, nearest
+from vadbench.density.collecting import CollectingEstimator, as_array, as_given
+from vadbench.density.gmm import GMMEstimator
+from vadbench.density.knn import GroupedKNNEstimator
+from vadbench.errors import ConfigError, DataError, nearest
+
+if TYPE_CHECKING:
+    import torch
 
 
 class CombinedDensityEstimator:
@@ -19,7 +25,10 @@ class CombinedDensityEstimator:
 
     Parameters
     ----------
-    estimators: stream name to estimator.
+    use_pose_features, use_deep_features, use_velocity_features: streams with the documented densities: nearest
+        neighbours for pose and deep features, a Gaussian mixture for velocity.
+    n_neighbors_pose, n_neighbors_deep, n_components_velocity, seed, device: of those densities.
+    estimators: stream name to estimator, in place of all these.
     in_sum: names of the streams that count in the total; None takes all. The official AI-VAD code computes deep
         features on ShanghaiTech and leaves them out of the sum.
 
@@ -27,7 +36,29 @@ class CombinedDensityEstimator:
     that stream's fit, its score there is NaN and adds the calibrated minimum, 0, to its total.
     """
 
-    def __init__(self, estimators: Mapping[str, BaseDensityEstimator], in_sum: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        use_pose_features: bool = True,
+        use_deep_features: bool = True,
+        use_velocity_features: bool = False,
+        n_neighbors_pose: int = 1,
+        n_neighbors_deep: int = 1,
+        n_components_velocity: int = 5,
+        *,
+        seed: int = 0,
+        device: str = "cpu",
+        estimators: Mapping[str, BaseDensityEstimator] | None = None,
+        in_sum: Sequence[str] | None = None,
+    ) -> None:
+        if estimators is None:
+            documented: dict[str, BaseDensityEstimator] = {}
+            if use_velocity_features:
+                documented["velocity"] = GMMEstimator(n_components_velocity, seed=seed)
+            if use_pose_features:
+                documented["pose"] = GroupedKNNEstimator(n_neighbors_pose, seed=seed, device=device)
+            if use_deep_features:
+                documented["deep"] = GroupedKNNEstimator(n_neighbors_deep, seed=seed, device=device)
+            estimators = documented
         if not estimators:
             raise ConfigError("No feature stream is on. Switch on at least one of velocity, pose and deep.")
         self.estimators = dict(estimators)
@@ -38,9 +69,18 @@ class CombinedDensityEstimator:
         if not self.in_sum:
             raise ConfigError(f"The sum of streams is empty. Available: {', '.join(self.estimators)}.")
 
-    def fit(self, features: Mapping[str, np.ndarray], groups: np.ndarray, remember: Remember | None = None) -> None:
+    def fit(
+        self,
+        features: Mapping[str, np.ndarray] | None = None,
+        groups: np.ndarray | None = None,
+        remember: Remember | None = None,
+    ) -> None:
         """Fit every stream: ``features`` stream name to ``(N, D)``, ``groups int (N,)``; see
-        :meth:`vadbench.density.base.BaseDensityEstimator.fit`."""
+        :meth:`vadbench.density.base.BaseDensityEstimator.fit`. ``fit()`` takes what :meth:`update` collected."""
+        if features is None or groups is None:
+            for collecting in self._collecting().values():
+                collecting.fit()
+            return
         for name, estimator in self.estimators.items():
             present = _present(features[name])
             if present.all():
@@ -67,9 +107,54 @@ class CombinedDensityEstimator:
         """Sum over the streams that count, ``float64 (M,)``."""
         return np.sum([np.nan_to_num(scores[name], nan=0.0) for name in self.in_sum], axis=0)
 
+    def update(self, features: Mapping[Any, np.ndarray | torch.Tensor], group: str | None = None) -> None:
+        """Keep the samples of one frame, stream to ``(M, D)``, for :meth:`fit`; ``group`` names the video."""
+        named = _by_name(features)
+        for name, estimator in self._collecting().items():
+            samples = as_array(_stream(named, name))
+            estimator.update(samples[_present(samples)], group)
+
+    def predict(self, features: Mapping[Any, np.ndarray | torch.Tensor]) -> tuple[Any, Any]:
+        """Scores of one frame from the features of its regions, stream to ``(M, D)``.
+
+        Returns
+        -------
+        scores of the regions, the total ``(M,)``; the score of the frame, a scalar: the largest of each stream, summed.
+        A frame without regions gets the calibrated minimum, 0.
+        """
+        named = _by_name(features)
+        given = {name: _stream(named, name) for name in self.estimators}
+        scores = self.score({name: as_array(samples) for name, samples in given.items()})
+        known = [scores[name][~np.isnan(scores[name])] for name in self.in_sum]
+        frame = np.sum([part.max() for part in known if len(part)])
+        example = next(iter(given.values()))
+        return as_given(self.total(scores), example), as_given(frame, example)
+
+    def __call__(self, features: Mapping[Any, np.ndarray | torch.Tensor]) -> tuple[Any, Any]:
+        """As :meth:`predict`."""
+        return self.predict(features)
+
+    def _collecting(self) -> dict[str, CollectingEstimator]:
+        collecting = {n: e for n, e in self.estimators.items() if isinstance(e, CollectingEstimator)}
+        others = self.estimators.keys() - collecting.keys()
+        if others:
+            raise ConfigError(f"The density of stream {min(others)!r} has no update: use fit(features, groups)")
+        return collecting
+
     def summary(self) -> dict[str, Any]:
         """Stream name to what its fit found."""
         return {name: estimator.summary() for name, estimator in self.estimators.items()}
+
+
+def _by_name(features: Mapping[str, Any]) -> dict[str, Any]:
+    """Streams by their plain names; an Enum of names is no key of the same hash."""
+    return {str(getattr(stream, "value", stream)): samples for stream, samples in features.items()}
+
+
+def _stream(features: Mapping[str, Any], name: str) -> Any:
+    if name not in features:
+        raise DataError(f"There are no {name} features. {nearest(name, features)}")
+    return features[name]
 
 
 def _present(features: np.ndarray) -> np.ndarray:

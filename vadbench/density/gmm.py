@@ -5,15 +5,19 @@ Shape legend: N training samples, M samples to score, D feature size.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vadbench.density.base import BaseDensityEstimator, Remember, require_samples
+from vadbench.density.base import Remember, require_samples
 from vadbench.density.calibration import calibrate
+from vadbench.density.collecting import CollectingEstimator, as_array, as_given
+
+if TYPE_CHECKING:
+    import torch
 
 
-class GMMEstimator(BaseDensityEstimator):
+class GMMEstimator(CollectingEstimator):
     """scikit-learn's GaussianMixture with full covariances; the score is the negative log-likelihood (natural log).
 
     Parameters
@@ -28,16 +32,23 @@ class GMMEstimator(BaseDensityEstimator):
     def __init__(
         self, n_components: int = 2, *, calibration: str = "max", covariance_floor: float = 1e-6, seed: int = 0
     ) -> None:
+        super().__init__()
         self.n_components = n_components
         self.rule = calibration
         self.covariance_floor = covariance_floor
         self.seed = seed
         self.mixture: Any = None
 
-    def fit(self, features: np.ndarray, groups: np.ndarray, remember: Remember | None = None) -> None:
-        """Fit the mixture to ``features (N, D)``, N >= n_components; groups matter only to "last_group"."""
+    def fit(
+        self, features: np.ndarray | None = None, groups: np.ndarray | None = None, remember: Remember | None = None
+    ) -> None:
+        """Fit the mixture to ``features (N, D)``, N >= n_components; groups matter only to "last_group".
+
+        ``fit()`` takes what :meth:`update` collected.
+        """
         from sklearn.mixture import GaussianMixture
 
+        features, groups = self.training_samples(features, groups)
         require_samples(features, groups, max(2, self.n_components), f"A mixture of {self.n_components} Gaussians")
         samples = np.asarray(features, dtype=np.float64)
         mixture = GaussianMixture(self.n_components, reg_covar=self.covariance_floor, random_state=self.seed)
@@ -51,6 +62,11 @@ class GMMEstimator(BaseDensityEstimator):
         if len(features) == 0:
             return np.zeros(0)
         return -self.mixture.score_samples(np.asarray(features, dtype=np.float64))
+
+    def predict(self, features: np.ndarray | torch.Tensor, normalize: bool = True) -> Any:
+        """Calibrated scores ``(M,)`` of ``features (M, D)``; negative log-likelihoods if ``normalize`` is False."""
+        samples = as_array(features)
+        return as_given(self.score(samples) if normalize else self.raw(samples), features)
 
     def summary(self) -> dict[str, Any]:
         """Calibration, components with their weights, and whether the fit converged."""

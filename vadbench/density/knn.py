@@ -8,14 +8,18 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vadbench.density.bank import Bank, build_bank, parse_bank
-from vadbench.density.base import BaseDensityEstimator, Remember, require_samples
+from vadbench.density.base import Remember, require_samples
 from vadbench.density.calibration import calibrate
+from vadbench.density.collecting import CollectingEstimator, as_array, as_given
 from vadbench.errors import ConfigError, DataError, nearest
+
+if TYPE_CHECKING:
+    import torch
 
 DISTANCES = ("l2", "squared_l2")
 
@@ -23,7 +27,7 @@ DISTANCES = ("l2", "squared_l2")
 _DEPTH = 16
 
 
-class GroupedKNNEstimator(BaseDensityEstimator):
+class GroupedKNNEstimator(CollectingEstimator):
     """Mean distance to the ``n_neighbors`` nearest rows of a bank of training samples: exact, in bounded memory.
 
     A training sample's own score is measured without the samples of its group (its video), over all groups.
@@ -57,6 +61,7 @@ class GroupedKNNEstimator(BaseDensityEstimator):
         if distance not in DISTANCES:
             raise ConfigError(f"Unknown distance {distance!r}. {nearest(distance, DISTANCES)}")
         parse_bank(bank)
+        super().__init__()
         self.n_neighbors = n_neighbors
         self.distance = distance
         self.rule = calibration
@@ -70,8 +75,12 @@ class GroupedKNNEstimator(BaseDensityEstimator):
         self._remember: Remember | None = None
         self._bank_name = ""
 
-    def fit(self, features: np.ndarray, groups: np.ndarray, remember: Remember | None = None) -> None:
+    def fit(
+        self, features: np.ndarray | None = None, groups: np.ndarray | None = None, remember: Remember | None = None
+    ) -> None:
         """Build the bank from ``features (N, D)`` with ``groups int (N,)`` and calibrate.
+
+        ``fit()`` takes what :meth:`update` collected.
 
         A ``float32`` array whose groups ascend is used as it is; it must not be changed afterwards. Distances to the
         nearest rows go through ``remember``.
@@ -80,6 +89,7 @@ class GroupedKNNEstimator(BaseDensityEstimator):
         ------
         DataError: there are samples of one group only, so that nothing is left when it is left out.
         """
+        features, groups = self.training_samples(features, groups)
         require_samples(features, groups, self.n_neighbors + 1, f"A bank for {self.n_neighbors} neighbours")
         present = np.unique(groups)
         if len(present) < 2:
@@ -127,6 +137,33 @@ class GroupedKNNEstimator(BaseDensityEstimator):
             scores = self._reduce(self.bank.squared_distances_without(group, features, self.n_neighbors))
         return self.calibration(scores)
 
+    def predict(
+        self,
+        features: np.ndarray | torch.Tensor,
+        group: str | None = None,
+        n_neighbors: int | None = None,
+        normalize: bool = True,
+    ) -> Any:
+        """Mean distance ``(M,)`` of ``features (M, D)`` to their nearest rows, calibrated if ``normalize`` is True.
+
+        ``group``: a name given to :meth:`update`, whose rows are to count as never seen. ``n_neighbors``: in place of
+        K; the calibration stays that of K.
+        """
+        if self.calibration is None or self.bank is None:
+            raise RuntimeError("fit before you predict")
+        samples = as_array(features)
+        if group is not None and group not in self._group_names:
+            raise ConfigError(f"group={group!r}: no training samples of it. {nearest(group, self._group_names)}")
+        k = n_neighbors or self.n_neighbors
+        if len(samples) == 0:
+            squared = np.zeros((0, k))
+        elif group is None:
+            squared = self.bank.squared_distances(samples, k)
+        else:
+            squared = self.bank.squared_distances_without(self._group_names.index(group), samples, k)
+        distances = self._reduce(squared, k=k)
+        return as_given(self.calibration(distances) if normalize else distances, features)
+
     def summary(self) -> dict[str, Any]:
         """Calibration and size of the bank."""
         if self.bank is None:
@@ -158,14 +195,15 @@ class GroupedKNNEstimator(BaseDensityEstimator):
         depth = _DEPTH * math.ceil(self.n_neighbors / _DEPTH)
         return self._remember(f"distances {what} to {depth} of {self._bank_name}", lambda: search(depth))
 
-    def _reduce(self, squared: np.ndarray, when: str = "") -> np.ndarray:
+    def _reduce(self, squared: np.ndarray, when: str = "", k: int | None = None) -> np.ndarray:
         """Mean over the first K of ``squared (M, K or more)``; DataError where there are fewer."""
-        if squared.shape[1] < self.n_neighbors:
+        k = k or self.n_neighbors
+        if squared.shape[1] < k:
             raise DataError(
-                f"n_neighbors={self.n_neighbors} with bank={self.kind!r}: there are only {squared.shape[1]} rows{when}."
+                f"n_neighbors={k} with bank={self.kind!r}: there are only {squared.shape[1]} rows{when}."
                 " Use fewer neighbours or a larger bank."
             )
-        squared = squared[:, : self.n_neighbors]
+        squared = squared[:, :k]
         return (squared if self.distance == "squared_l2" else np.sqrt(squared)).mean(axis=1)
 
 

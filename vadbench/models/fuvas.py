@@ -24,16 +24,15 @@ from vadbench.errors import ConfigError
 from vadbench.models.base import Features, VideoScores
 from vadbench.models.clips import ClipExtractor, ClipPlan, PreProcessor
 from vadbench.models.frame_scores import ClipMaps, clip_weights
+from vadbench.models.one_class import OneClassMethod
 
 log = logging.getLogger(__name__)
-
-LEARNING_TYPE = "one_class"
 
 # Rows of float64 residuals held at once when scoring, in bytes.
 _BLOCK_BYTES = 128 * 2**20
 
 
-class Fuvas:
+class Fuvas(OneClassMethod):
     """FUVAS with the documented names and defaults.
 
     Parameters
@@ -202,7 +201,7 @@ class Fuvas:
         """What the fit found."""
         assert self.decomposition is not None
         return {
-            "learning_type": LEARNING_TYPE,
+            "learning_type": self.learning_type.value,
             "training_clips": self.decomposition.n_rows,
             "feature_size": int(self.decomposition.mean.size),
             "components": self.n_components,

@@ -24,7 +24,7 @@ def estimators() -> dict:
 
 
 def test_each_stream_is_what_it_is_alone_and_the_total_is_their_sum() -> None:
-    combined = CombinedDensityEstimator(estimators())
+    combined = CombinedDensityEstimator(estimators=estimators())
     combined.fit(FEATURES, GROUPS)
     queries = {name: x[:7] + 0.3 for name, x in FEATURES.items()}
     scores = combined.score(queries)
@@ -35,7 +35,7 @@ def test_each_stream_is_what_it_is_alone_and_the_total_is_their_sum() -> None:
 
 
 def test_a_stream_can_be_scored_and_left_out_of_the_sum() -> None:
-    combined = CombinedDensityEstimator(estimators(), in_sum=("velocity", "pose"))
+    combined = CombinedDensityEstimator(estimators=estimators(), in_sum=("velocity", "pose"))
     combined.fit(FEATURES, GROUPS)
     scores = combined.score(FEATURES)
     assert set(scores) == {"velocity", "pose", "deep"}
@@ -45,7 +45,7 @@ def test_a_stream_can_be_scored_and_left_out_of_the_sum() -> None:
 def test_samples_without_a_feature_take_no_part_and_add_the_minimum() -> None:
     with_gaps = {**FEATURES, "pose": FEATURES["pose"].copy()}
     with_gaps["pose"][::2] = np.nan
-    combined = CombinedDensityEstimator(estimators())
+    combined = CombinedDensityEstimator(estimators=estimators())
     combined.fit(with_gaps, GROUPS)
     scores = combined.score(with_gaps)
     alone = GroupedKNNEstimator()
@@ -57,7 +57,7 @@ def test_samples_without_a_feature_take_no_part_and_add_the_minimum() -> None:
 
 
 def test_no_samples_no_scores() -> None:
-    combined = CombinedDensityEstimator(estimators())
+    combined = CombinedDensityEstimator(estimators=estimators())
     combined.fit(FEATURES, GROUPS)
     scores = combined.score({name: x[:0] for name, x in FEATURES.items()})
     assert all(s.shape == (0,) for s in scores.values()) and combined.total(scores).shape == (0,)
@@ -65,8 +65,8 @@ def test_no_samples_no_scores() -> None:
 
 def test_wrong_sums_are_explained() -> None:
     with pytest.raises(ConfigError, match="Did you mean: pose"):
-        CombinedDensityEstimator(estimators(), in_sum=["poses"])
+        CombinedDensityEstimator(estimators=estimators(), in_sum=["poses"])
     with pytest.raises(ConfigError, match="sum of streams is empty"):
-        CombinedDensityEstimator(estimators(), in_sum=[])
+        CombinedDensityEstimator(estimators=estimators(), in_sum=[])
     with pytest.raises(ConfigError, match="No feature stream is on"):
-        CombinedDensityEstimator({})
+        CombinedDensityEstimator(False, False)

@@ -1,20 +1,35 @@
 """AI-VAD: regions, flow, attributes and their densities."""
 
+from vadbench.density.base import BaseDensityEstimator
+from vadbench.density.combined import CombinedDensityEstimator
+from vadbench.density.gmm import GMMEstimator
+from vadbench.density.knn import GroupedKNNEstimator
+from vadbench.models.ai_vad.clip_model import AiVadModel, InferenceBatch
 from vadbench.models.ai_vad.deep import DeepExtractor
+from vadbench.models.ai_vad.detectors import NoDetector
 from vadbench.models.ai_vad.features import FeatureExtractor, FeatureType
 from vadbench.models.ai_vad.flow import FlowExtractor
 from vadbench.models.ai_vad.model import AiVad
 from vadbench.models.ai_vad.pose import PoseExtractor
 from vadbench.models.ai_vad.regions import ForegroundRules, RegionExtractor
 from vadbench.models.ai_vad.velocity import VelocityExtractor
+from vadbench.models.one_class import LearningType
 
 __all__ = [
     "AiVad",
+    "AiVadModel",
+    "BaseDensityEstimator",
+    "CombinedDensityEstimator",
     "DeepExtractor",
     "FeatureExtractor",
     "FeatureType",
     "FlowExtractor",
     "ForegroundRules",
+    "GMMEstimator",
+    "GroupedKNNEstimator",
+    "InferenceBatch",
+    "LearningType",
+    "NoDetector",
     "PoseExtractor",
     "RegionExtractor",
     "VelocityExtractor",

@@ -72,12 +72,13 @@ def region_extractor(config: RegionsConfig, seed: int, device: str) -> RegionExt
         config.foreground_per_channel,
     )
     return RegionExtractor(
-        detector,
+        config.box_score_thresh,
         config.persons_only,
         config.min_bbox_area,
         config.max_bbox_overlap,
         config.enable_foreground_detections,
-        foreground,
+        detector=detector,
+        foreground=foreground,
     )
 
 
@@ -126,7 +127,7 @@ def density_estimator(
         estimators["deep"] = _neighbours(
             config.n_neighbors_deep, config.calibration_deep, config.bank_deep, config, seed, device
         )
-    return CombinedDensityEstimator(estimators, model.in_sum)
+    return CombinedDensityEstimator(estimators=estimators, in_sum=model.in_sum)
 
 
 def _neighbours(

@@ -5,17 +5,17 @@ Shape legend: N frames, M regions of all of them, H W pixels, S input side of th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from vadbench.backbones.imports import installed_version
 from vadbench.backbones.weights_file import WeightsFile, digest_of, obtain
+from vadbench.density.collecting import as_given
 from vadbench.errors import ConfigError
 from vadbench.models.ai_vad.clip_weights import load, weights_file
+from vadbench.models.ai_vad.tensors import in_order, is_tensor, to_boxes, to_frames
 from vadbench.models.ai_vad.weights import seeded
-from vadbench.models.base import Features
 
 
 class DeepExtractor:
@@ -50,11 +50,20 @@ class DeepExtractor:
         self.device = device
         self._network: Any = None
 
-    def __call__(self, frames: np.ndarray, boxes: Sequence[np.ndarray]) -> Features:
-        """``{"deep": float32 (M, D)}`` for N frames ``uint8 (N, H, W, 3)`` RGB and ``(M_i, 4)`` boxes of each."""
+    def __call__(self, frames: Any, boxes: Any, batch_size: int | None = None) -> Any:
+        """``{"deep": float32 (M, D)}`` for N frames ``uint8 (N, H, W, 3)`` RGB and ``(M_i, 4)`` boxes of each.
+
+        Of tensors ``(N, 3, H, W)`` a tensor ``(M, D)``; ``boxes`` may be ``(M, 5)`` there, with the number of the frame
+        first. ``batch_size``: crops at once, in place of the extractor's own number.
+        """
         import torch
         from torchvision.ops import roi_align
 
+        if is_tensor(frames):
+            parts, order = to_boxes(boxes, len(frames))
+            made = self(to_frames(frames), parts, batch_size)["deep"]
+            return as_given(in_order(made, order), frames.float())
+        batch_size = batch_size or self.batch_size
         counts = [len(b) for b in boxes]
         if not sum(counts):
             return {"deep": np.zeros((0, self._size()), np.float32)}
@@ -69,8 +78,8 @@ class DeepExtractor:
         mean, std = (pixels.new_tensor(s)[:, None, None] for s in (visual.image_mean, visual.image_std))
         embeddings = []
         with torch.inference_mode():
-            for start in range(0, len(rois), self.batch_size):
-                block = rois[start : start + self.batch_size]
+            for start in range(0, len(rois), batch_size):
+                block = rois[start : start + batch_size]
                 crops = roi_align(pixels, block, _pair(visual.image_size), aligned=True)
                 embeddings.append(network.encode_image((crops - mean) / std).float().cpu().numpy())
         return {"deep": np.concatenate(embeddings).astype(np.float32)}

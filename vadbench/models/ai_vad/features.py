@@ -5,16 +5,18 @@ Shape legend: N frames, M regions of all of them, H W pixels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vadbench.backbones.weights_file import WeightsFile
+from vadbench.density.collecting import as_array
 from vadbench.errors import ConfigError
 from vadbench.models.ai_vad.deep import DeepExtractor
 from vadbench.models.ai_vad.pose import PoseExtractor
+from vadbench.models.ai_vad.tensors import is_tensor, to_frames
 from vadbench.models.ai_vad.velocity import VelocityExtractor
 from vadbench.models.base import Features
 
@@ -42,7 +44,7 @@ class FeatureExtractor:
 
     def __init__(
         self,
-        n_velocity_bins: int = 1,
+        n_velocity_bins: int = 8,
         use_velocity_features: bool = True,
         use_pose_features: bool = True,
         use_deep_features: bool = True,
@@ -68,12 +70,12 @@ class FeatureExtractor:
 
     def __call__(
         self,
-        frames: np.ndarray,
+        frames: Any,
         flow: torch.Tensor | None,
-        boxes: Sequence[np.ndarray],
+        boxes: Sequence[Any],
         wanted: Sequence[FeatureType] | None = None,
-    ) -> dict[FeatureType, Features]:
-        """Attributes of the regions of N frames.
+    ) -> Any:
+        """Attributes of the regions of N frames; of tensors as :meth:`forward`.
 
         Parameters
         ----------
@@ -86,6 +88,8 @@ class FeatureExtractor:
         -------
         stream to its arrays, each with M rows in the order of the boxes.
         """
+        if is_tensor(frames):
+            return self.forward(frames, flow, boxes)
         made: dict[FeatureType, Features] = {}
         for stream in self.streams if wanted is None else wanted:
             if stream is FeatureType.VELOCITY and self.velocity is not None:
@@ -99,6 +103,34 @@ class FeatureExtractor:
             else:
                 raise ValueError(f"the {stream.value} stream is off")
         return made
+
+    def forward(
+        self, rgb_batch: torch.Tensor, flow_batch: torch.Tensor | None, regions: Sequence[Mapping[str, torch.Tensor]]
+    ) -> list[dict[FeatureType, torch.Tensor]]:
+        """Attributes of the regions of N frames, one dictionary for each frame, all in tensors.
+
+        Parameters
+        ----------
+        rgb_batch: ``(N, 3, H, W)``, RGB in [0, 1] or bytes. flow_batch: ``(N, 2, H, W)`` in pixels; only velocity needs
+            it. regions: for each frame a dictionary with its ``boxes (M_i, 4)``.
+
+        Returns
+        -------
+        stream to ``float32 (M_i, D)``: D is the number of bins, 34 for pose, 512 for ViT-B/16.
+        """
+        import torch
+
+        boxes = [as_array(one["boxes"]) for one in regions]
+        made = self(to_frames(rgb_batch), flow_batch, boxes)
+        vectors = {stream: arrays[stream.value] for stream, arrays in made.items() if stream.value in arrays}
+        if self.velocity is not None:
+            vectors[FeatureType.VELOCITY] = self.velocity.features(made[FeatureType.VELOCITY])
+        counts = [len(part) for part in boxes]
+        split = {
+            stream: torch.from_numpy(rows.astype(np.float32)).to(rgb_batch.device).split(counts)
+            for stream, rows in vectors.items()
+        }
+        return [{stream: parts[i] for stream, parts in split.items()} for i in range(len(counts))]
 
     def spec(self, stream: FeatureType) -> dict[str, Any]:
         """What a stream depends on beside frames, flow and boxes."""

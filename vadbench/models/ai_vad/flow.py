@@ -11,6 +11,7 @@ import numpy as np
 
 from vadbench.backbones.weights_file import WeightsFile
 from vadbench.errors import ConfigError, nearest
+from vadbench.models.ai_vad.tensors import is_tensor, to_frames
 from vadbench.models.ai_vad.weights import describe, published_file, torchvision_network, weights_files
 
 if TYPE_CHECKING:
@@ -66,9 +67,13 @@ class FlowExtractor:
         self._network: torch.nn.Module | None = None
         self._dis: Any = None
 
-    def __call__(self, first_frame: np.ndarray, last_frame: np.ndarray) -> torch.Tensor:
-        """Flow ``float32 (N, 2, H, W)`` (u to the right, v down) of N pairs ``uint8 (N, H, W, 3)`` RGB."""
+    def __call__(self, first_frame: Any, last_frame: Any) -> torch.Tensor:
+        """Flow ``float32 (N, 2, H, W)`` (u to the right, v down) of N pairs ``uint8 (N, H, W, 3)`` RGB, or of tensors
+        ``(N, 3, H, W)``."""
         import torch
+
+        if is_tensor(first_frame):
+            first_frame, last_frame = to_frames(first_frame), to_frames(last_frame)
 
         if self.method in NETWORKS:
             return self._raft(first_frame, last_frame)

@@ -17,10 +17,8 @@ import pandas as pd
 
 from vadbench.backbones.network import torch_device
 from vadbench.data.video import Video
-from vadbench.density.base import BaseDensityEstimator, Remember
+from vadbench.density.base import Remember
 from vadbench.density.combined import CombinedDensityEstimator
-from vadbench.density.gmm import GMMEstimator
-from vadbench.density.knn import GroupedKNNEstimator
 from vadbench.errors import ConfigError, DataError
 from vadbench.models.ai_vad.coco import PERSON, category
 from vadbench.models.ai_vad.deep import DeepExtractor
@@ -31,22 +29,21 @@ from vadbench.models.ai_vad.flow import FlowExtractor, default_size
 from vadbench.models.ai_vad.frame_scores import MINIMUM, REDUCTIONS, RegionMaps, reduce_frames
 from vadbench.models.ai_vad.pose import PoseExtractor
 from vadbench.models.ai_vad.region_set import unpack_boxes
-from vadbench.models.ai_vad.regions import ForegroundRules, RegionExtractor
+from vadbench.models.ai_vad.regions import RegionExtractor
 from vadbench.models.base import Features, VideoScores
+from vadbench.models.one_class import OneClassMethod
 
 log = logging.getLogger(__name__)
 
-LEARNING_TYPE = "one_class"
 
-
-class AiVad:
+class AiVad(OneClassMethod):
     """AI-VAD with the documented names and defaults.
 
     Parameters
     ----------
     box_score_thresh: confidence from which a detection counts.
     persons_only, min_bbox_area, max_bbox_overlap, enable_foreground_detections: see :class:`RegionExtractor`.
-    foreground_kernel_size, foreground_binary_threshold: see :class:`ForegroundRules`.
+    foreground_kernel_size, foreground_binary_threshold: see :class:`RegionExtractor`.
     n_velocity_bins: direction bins of the velocity feature.
     use_velocity_features, use_pose_features, use_deep_features: which streams are on; one that is off builds and
         downloads nothing.
@@ -107,12 +104,14 @@ class AiVad:
         if frame_reduction not in REDUCTIONS:
             raise ConfigError(f"Unknown frame reduction {frame_reduction!r}. Available: {', '.join(REDUCTIONS)}.")
         regions = region_extractor or RegionExtractor(
-            build_detector(detector, score_thresh=box_score_thresh, seed=seed, device=device),
+            box_score_thresh,
             persons_only,
             min_bbox_area,
             max_bbox_overlap,
             enable_foreground_detections,
-            ForegroundRules(foreground_kernel_size, foreground_binary_threshold),
+            foreground_kernel_size,
+            foreground_binary_threshold,
+            detector=build_detector(detector, score_thresh=box_score_thresh, seed=seed, device=device),
         )
         self.features = feature_extractor or FeatureExtractor(
             n_velocity_bins,
@@ -126,10 +125,16 @@ class AiVad:
         self.extractor = RegionAttributeExtractor(
             regions, flows, self.features, frame_step, crop_frame, first_frames, batch_size
         )
+        streams = self.features.streams
         self.density = density or CombinedDensityEstimator(
-            default_estimators(
-                self.features.streams, n_components_velocity, n_neighbors_pose, n_neighbors_deep, seed, device
-            )
+            FeatureType.POSE in streams,
+            FeatureType.DEEP in streams,
+            FeatureType.VELOCITY in streams,
+            n_neighbors_pose,
+            n_neighbors_deep,
+            n_components_velocity,
+            seed=seed,
+            device=device,
         )
         self.frame_reduction = frame_reduction
         self.velocity_height_classes = tuple(velocity_height_classes)
@@ -213,7 +218,7 @@ class AiVad:
         """What the fit found, and what was seen of the videos scored since."""
         frames, regions, empty = np.sum([*self._scored.values(), (0, 0, 0)], axis=0).tolist()
         return {
-            "learning_type": LEARNING_TYPE,
+            "learning_type": self.learning_type.value,
             "streams": [stream.value for stream in self.features.streams],
             "in_sum": list(self.density.in_sum),
             "frame_reduction": self.frame_reduction,
@@ -259,24 +264,6 @@ class AiVad:
         if self.features.deep is not None:
             vectors["deep"] = np.asarray(features["deep"]["deep"], dtype=np.float32)
         return vectors
-
-
-def default_estimators(
-    streams: Sequence[FeatureType],
-    n_components: int,
-    n_neighbors_pose: int,
-    n_neighbors_deep: int,
-    seed: int,
-    device: str,
-) -> dict[str, BaseDensityEstimator]:
-    """A Gaussian mixture for velocity, nearest neighbours for pose and deep features."""
-    neighbours = {FeatureType.POSE: n_neighbors_pose, FeatureType.DEEP: n_neighbors_deep}
-    return {
-        stream.value: GroupedKNNEstimator(neighbours[stream], seed=seed, device=device)
-        if stream in neighbours
-        else GMMEstimator(n_components, seed=seed)
-        for stream in streams
-    }
 
 
 def region_table(regions: Features, scores: Mapping[str, np.ndarray], total: np.ndarray) -> pd.DataFrame:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vadbench.backbones.weights_file import WeightsFile
+from vadbench.density.collecting import as_given
+from vadbench.models.ai_vad.tensors import is_tensor, to_boxes, to_frames
 from vadbench.models.ai_vad.weights import describe, published_file, torchvision_network, weights_files
-from vadbench.models.base import Features
 
 if TYPE_CHECKING:
     import torch
@@ -47,14 +48,21 @@ class PoseExtractor:
         self.device = device
         self._network: torch.nn.Module | None = None
 
-    def __call__(self, frames: np.ndarray, boxes: Sequence[np.ndarray]) -> Features:
+    def __call__(self, frames: Any, boxes: Any) -> Any:
         """Pose of the regions of N frames ``uint8 (N, H, W, 3)`` RGB; ``boxes``: ``(M_i, 4)`` for each, in pixels.
+
+        Of tensors ``(N, 3, H, W)`` a list with one ``(M_i, 34)`` for each frame; ``boxes`` may be ``(M, 5)`` there,
+        with the number of the frame first.
 
         Returns
         -------
         pose: ``float32 (M, 34)``, x and y of each keypoint in the box, 0 to 1 from corner to corner;
         confidence: ``float32 (M, 17)``, heat map values at the keypoints (logits).
         """
+        if is_tensor(frames):
+            parts, _ = to_boxes(boxes, len(frames))
+            poses = self(to_frames(frames), parts)["pose"]
+            return list(as_given(poses, frames.float()).split([len(part) for part in parts]))
         counts = np.array([len(b) for b in boxes])
         pose = np.zeros((int(counts.sum()), 2 * N_KEYPOINTS), np.float32)
         confidence = np.zeros((len(pose), N_KEYPOINTS), np.float32)

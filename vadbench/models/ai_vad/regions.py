@@ -6,15 +6,16 @@ Shape legend: N frame pairs, M regions of a frame, H W pixels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from vadbench.models.ai_vad.coco import PERSON
-from vadbench.models.ai_vad.detectors import Detector, NoDetector
+from vadbench.models.ai_vad.detectors import Detector, TorchvisionDetector
 from vadbench.models.ai_vad.foreground import foreground_regions
 from vadbench.models.ai_vad.region_set import RegionSet, join
+from vadbench.models.ai_vad.tensors import is_tensor, region_dict, to_frames
 
 # A noisy frame can hold thousands of blobs; their overlaps are computed in blocks of this many rows.
 _BOXES_AT_ONCE = 512
@@ -49,32 +50,47 @@ class RegionExtractor:
 
     Parameters
     ----------
-    detector: finds objects in a frame (:mod:`vadbench.models.ai_vad.detectors`); None for foreground only.
+    box_score_thresh: confidence from which a detection counts, if no detector is given.
     persons_only: keep regions of class person only; this drops foreground too, unless it is ``unfiltered``.
     min_bbox_area: box area in pixels that must be exceeded.
     max_bbox_overlap: a box is dropped if a larger one covers more than this share of it.
     enable_foreground_detections: whether to look for foreground.
-    foreground: how.
+    foreground_kernel_size, foreground_binary_threshold: those of ``foreground`` if given (its defaults are 3 and 18).
+    detector: finds objects in a frame (:mod:`vadbench.models.ai_vad.detectors`); None for Mask R-CNN as documented,
+        ``NoDetector()`` for foreground only.
+    foreground: how to look for foreground.
     """
 
     def __init__(
         self,
-        detector: Detector | None = None,
+        box_score_thresh: float = 0.8,
         persons_only: bool = False,
         min_bbox_area: int = 100,
         max_bbox_overlap: float = 0.65,
         enable_foreground_detections: bool = True,
+        foreground_kernel_size: int | None = None,
+        foreground_binary_threshold: int | None = None,
+        *,
+        detector: Detector | None = None,
         foreground: ForegroundRules | None = None,
     ) -> None:
-        self.detector = detector or NoDetector()
+        self.detector = TorchvisionDetector(score_thresh=box_score_thresh) if detector is None else detector
         self.persons_only = persons_only
         self.min_bbox_area = min_bbox_area
         self.max_bbox_overlap = max_bbox_overlap
         self.enable_foreground_detections = enable_foreground_detections
-        self.foreground = foreground or ForegroundRules()
+        given = {"kernel_size": foreground_kernel_size, "threshold": foreground_binary_threshold}
+        changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        self.foreground = replace(foreground or ForegroundRules(), **changes)
 
-    def __call__(self, first_frame: np.ndarray, last_frame: np.ndarray) -> list[RegionSet]:
-        """Regions of each of N pairs ``uint8 (N, H, W, 3)`` RGB, boxes in pixels of the last frame."""
+    def __call__(self, first_frame: Any, last_frame: Any) -> list[Any]:
+        """Regions of each of N pairs ``uint8 (N, H, W, 3)`` RGB, boxes in pixels of the last frame.
+
+        Of tensors ``(N, 3, H, W)`` what :func:`vadbench.models.ai_vad.tensors.region_dict` describes.
+        """
+        if is_tensor(last_frame):
+            found = self(to_frames(first_frame), to_frames(last_frame))
+            return [region_dict(regions, last_frame) for regions in found]
         detected = self.detector(last_frame)
         return [self._pair(*one) for one in zip(first_frame, last_frame, detected, strict=True)]
 

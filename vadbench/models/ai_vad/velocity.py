@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vadbench.errors import ConfigError, nearest
+from vadbench.models.ai_vad.tensors import in_order, is_tensor, to_boxes
 from vadbench.models.base import Features
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class VelocityExtractor:
     """
 
     def __init__(
-        self, n_bins: int = 1, normalisation: str = "bin_mean", magnitude: str = "l2", crop_size: int | None = 224
+        self, n_bins: int = 8, normalisation: str = "bin_mean", magnitude: str = "l2", crop_size: int | None = 224
     ) -> None:
         if normalisation not in NORMALISATIONS:
             raise ConfigError(
@@ -61,12 +62,15 @@ class VelocityExtractor:
         """Bins of the histograms that :meth:`histograms` makes."""
         return FINE_BINS if FINE_BINS % self.n_bins == 0 else self.n_bins
 
-    def __call__(self, flow: torch.Tensor, boxes: Sequence[np.ndarray]) -> np.ndarray:
-        """Velocity features ``float64 (M, B)``.
+    def __call__(self, flow: torch.Tensor, boxes: Any) -> Any:
+        """Velocity features ``float64 (M, B)``; a tensor ``float32`` where the boxes are one.
 
-        ``flow (N, 2, H, W)``, u and v in pixels; ``boxes``: for each of the N frames ``(M_i, 4)`` in pixels.
+        ``flow (N, 2, H, W)``, u and v in pixels; ``boxes``: for each of the N frames ``(M_i, 4)`` in pixels, or
+        ``(M, 5)`` with the number of the frame first.
         """
-        return self.features(self.histograms(flow, boxes))
+        parts, order = to_boxes(boxes, len(flow))
+        made = in_order(self.features(self.histograms(flow, parts)), order)
+        return flow.new_tensor(made) if is_tensor(boxes) else made
 
     def spec(self) -> dict[str, Any]:
         """What the stored histograms depend on beside flow and boxes: neither the normalisation nor the magnitude."""

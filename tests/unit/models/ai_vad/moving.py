@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import torch
 
+from vadbench.backbones.weights_file import WeightsFile
 from vadbench.data.source import ArrayFrames
 from vadbench.data.video import Video
 from vadbench.models.ai_vad.features import FeatureExtractor
@@ -54,6 +55,9 @@ class CountingDetector:
         return {"detector": "counting"}
 
     def weights(self) -> list[dict[str, Any]]:
+        return []
+
+    def files(self) -> list[WeightsFile]:
         return []
 
 
@@ -106,7 +110,7 @@ class Stages:
         """Arguments of AiVad."""
         features = FeatureExtractor(n_velocity_bins, **self.streams, pose=self.pose, deep=self.deep)  # type: ignore[arg-type]
         return {
-            "region_extractor": RegionExtractor(self.detector, min_bbox_area=20),
+            "region_extractor": RegionExtractor(detector=self.detector, min_bbox_area=20),
             "flow_extractor": self.flow,
             "feature_extractor": features,
         }

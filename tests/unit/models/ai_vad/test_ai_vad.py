@@ -191,7 +191,7 @@ def test_switches_change_what_they_should_over_one_extraction() -> None:
         if density is not None:
             knn = {k: v for k, v in density.items() if k != "in_sum"}
             estimators = {"velocity": GMMEstimator(), "pose": GroupedKNNEstimator(), "deep": GroupedKNNEstimator(**knn)}
-            options["density"] = CombinedDensityEstimator(estimators, density.get("in_sum"))
+            options["density"] = CombinedDensityEstimator(estimators=estimators, in_sum=density.get("in_sum"))
         model = AiVad(**{**parts, "feature_extractor": features}, **options)  # type: ignore[arg-type]
         model.fit(train)
         result = model.score(FAST, test)

@@ -113,7 +113,9 @@ def test_first_frames_have_no_regions_or_are_paired_with_themselves() -> None:
             return []
 
     def frames_of(first_frames: str, step: int) -> tuple[list[int], np.ndarray]:
-        parts = Stages().parts() | {"region_extractor": RegionExtractor(Corner(), enable_foreground_detections=False)}
+        parts = Stages().parts() | {
+            "region_extractor": RegionExtractor(detector=Corner(), enable_foreground_detections=False)
+        }
         model = AiVad(**parts, first_frames=first_frames, frame_step=step)
         found = model.extractor.extract(street(n_frames=5), ALL, {})
         return found["regions"]["frame"].tolist(), found["velocity"]["l2"].sum(axis=1)
@@ -140,7 +142,7 @@ def test_specs_are_json_and_change_with_what_an_output_depends_on_only() -> None
     assert changed(flow_extractor=FlowExtractor("farneback", size=None)) == {"velocity"}
     assert changed(crop_frame="first") == {"pose", "deep"}
     assert changed(frame_step=2) == set(ALL)
-    assert changed(region_extractor=RegionExtractor(Stages().detector, min_bbox_area=21)) == set(ALL)
+    assert changed(region_extractor=RegionExtractor(detector=Stages().detector, min_bbox_area=21)) == set(ALL)
     for unread in ({"batch_size": 7}, {"frame_reduction": "max_of_sum"}, {"n_neighbors_deep": 3}, {"seed": 3}):
         assert changed(**unread) == set()
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.models.ai_vad.test_foreground import canvas
+from vadbench.models.ai_vad.detectors import NoDetector
 from vadbench.models.ai_vad.region_set import RegionSet
 from vadbench.models.ai_vad.regions import ForegroundRules, RegionExtractor, covered, subsample_regions
 
@@ -106,34 +107,34 @@ DETECTED = regions([[9, 19, 23, 33]], [3])
 
 
 def test_detections_and_foreground_outside_them() -> None:
-    (found,) = RegionExtractor(Fixed(DETECTED))(*PAIR)
+    (found,) = RegionExtractor(detector=Fixed(DETECTED))(*PAIR)
     np.testing.assert_array_equal(found.boxes, [[9, 19, 23, 33], [49, 19, 63, 33]])
     assert found.labels.tolist() == [3, 0]
 
 
 def test_foreground_can_be_switched_off() -> None:
-    (found,) = RegionExtractor(Fixed(DETECTED), enable_foreground_detections=False)(*PAIR)
+    (found,) = RegionExtractor(detector=Fixed(DETECTED), enable_foreground_detections=False)(*PAIR)
     assert found.labels.tolist() == [3]
 
 
 def test_persons_only_drops_foreground_unless_it_is_unfiltered() -> None:
-    (filtered,) = RegionExtractor(Fixed(DETECTED), persons_only=True)(*PAIR)
+    (filtered,) = RegionExtractor(detector=Fixed(DETECTED), persons_only=True)(*PAIR)
     assert len(filtered) == 0
     rules = ForegroundRules(unfiltered=True)
-    (unfiltered,) = RegionExtractor(Fixed(DETECTED), persons_only=True, foreground=rules)(*PAIR)
+    (unfiltered,) = RegionExtractor(detector=Fixed(DETECTED), persons_only=True, foreground=rules)(*PAIR)
     # The detection was dropped first, so both squares are foreground now.
     assert unfiltered.labels.tolist() == [0, 0]
 
 
 def test_foreground_has_its_own_least_area() -> None:
-    (found,) = RegionExtractor(foreground=ForegroundRules(min_area=196))(*PAIR)
+    (found,) = RegionExtractor(detector=NoDetector(), foreground=ForegroundRules(min_area=196))(*PAIR)
     assert len(found) == 0
-    (found,) = RegionExtractor(foreground=ForegroundRules(min_area=195))(*PAIR)
+    (found,) = RegionExtractor(detector=NoDetector(), foreground=ForegroundRules(min_area=195))(*PAIR)
     assert len(found) == 2
 
 
 def test_only_foreground_needs_no_detector() -> None:
-    extractor = RegionExtractor()
+    extractor = RegionExtractor(detector=NoDetector())
     (found,) = extractor(*PAIR)
     assert len(found) == 2 and extractor.spec()["detector"] is None
 
