@@ -11,7 +11,7 @@ import pandas as pd
 
 from vadbench.data.video import Dataset, MaskSource, Video
 from vadbench.models.base import Detector, ScoreMaps, VideoScores
-from vadbench.models.baselines import FrameDifferenceEnergy
+from vadbench.models.baselines import from_frames
 from vadbench.scoring import Scored
 from vadbench.store.features import Store
 
@@ -52,7 +52,6 @@ def assess(
     from vadbench.evaluation.evaluate import evaluate
 
     maps, masks = with_masks(dataset.test, scored.scores)
-    energy = FrameDifferenceEnergy()
     return evaluate(
         known,
         labels,
@@ -62,7 +61,12 @@ def assess(
         masks_by_video=masks or None,
         detections=_boxes(dataset.test, scored.scores, lambda video, result: result.regions),
         tracks=_boxes(dataset.test, scored.scores, lambda video, result: video.tracks),
-        frame_energy={v.id: store.get(energy, v)["energy"]["energy"] for v in dataset.test if v.id in known},
+        frame_baselines={
+            rival.name: {
+                v.id: rival.score(v, store.get(rival.extractor, v)).scores for v in dataset.test if v.id in known
+            }
+            for rival in from_frames()
+        },
         training_scores=None if callable(post_processor) else scored.training_scores,
         filled_by_video={result.video: result.filled for result in scored.scores if result.video in known},
         seed=seed,

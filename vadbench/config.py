@@ -53,9 +53,9 @@ class FuvasConfig:
 
 @dataclass(config=_STRICT)
 class BaselineConfig:
-    """A method that learns nothing (conf/model/{random,position,frame_difference}.yaml)."""
+    """A method that learns nothing (conf/model/{random,position,frame_difference,flow_percentile}.yaml)."""
 
-    name: Literal["random", "position", "frame_difference"]
+    name: Literal["random", "position", "frame_difference", "flow_percentile"]
     post_processor: bool
     evaluator: bool
     visualizer: bool

@@ -76,7 +76,11 @@ def prepare(config: RunConfig, dataset: Dataset | None = None) -> tuple[Dataset,
 
 def run_folder(config: RunConfig, dataset: Dataset, detector: Detector) -> RunFolder:
     """Where the run of ``config`` is or will be."""
-    key = fingerprint(asdict(config), detector.extractor.outputs(), dataset_digest(dataset), label_digest(dataset))
+    specs: dict[str, Any] = dict(detector.extractor.outputs())
+    version = getattr(detector, "result_version", 1)
+    if version > 1:
+        specs["result_version"] = version
+    key = fingerprint(asdict(config), specs, dataset_digest(dataset), label_digest(dataset))
     return RunFolder(Path(config.results) / "runs" / dataset.name / config.model.name / key)
 
 

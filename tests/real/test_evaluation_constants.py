@@ -8,7 +8,7 @@ import scipy.io
 
 from vadbench.data.ground_truth import from_ranges, read_m
 from vadbench.evaluation import frame_auroc, macro, micro, protocol_card, undefined_videos
-from vadbench.evaluation.baselines import position_in_clip, random_scores, video_prior
+from vadbench.evaluation.baselines import position_scores, random_scores, video_prior
 from vadbench.evaluation.known_sets import recognise
 
 pytestmark = pytest.mark.real
@@ -75,7 +75,7 @@ def test_random_scores_under_padded_macro(case):
 
 def test_position_in_clip_and_video_prior(case):
     _, labels, (*_, position, prior) = case
-    assert micro(frame_auroc, position_in_clip(labels), labels) == pytest.approx(position, abs=0.0005)
+    assert micro(frame_auroc, position_scores(labels), labels) == pytest.approx(position, abs=0.0005)
     assert micro(frame_auroc, video_prior(labels), labels) == pytest.approx(prior, abs=0.0005)
 
 

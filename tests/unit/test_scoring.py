@@ -16,7 +16,7 @@ from vadbench.data.video import Dataset
 from vadbench.errors import VadbenchError
 from vadbench.evaluation import frame_auroc, micro
 from vadbench.models.base import VideoScores
-from vadbench.models.baselines import Baseline
+from vadbench.models.baselines import BASELINES, Baseline
 from vadbench.models.clips import ClipPlan
 from vadbench.models.fuvas import Fuvas
 from vadbench.scoring import maps_on_disk, score_dataset
@@ -88,7 +88,7 @@ def test_a_detector_that_breaks_its_contract_is_found_out() -> None:
         score_dataset(broken, replace(data, train=()))
 
 
-@pytest.mark.parametrize("name", ["random", "position", "frame_difference"])
+@pytest.mark.parametrize("name", BASELINES)
 def test_baselines_keep_the_contract_and_repeat_themselves(name: str) -> None:
     data = labelled()
     first, again = (score_dataset(Baseline(name, seed=3), data).scores for _ in range(2))

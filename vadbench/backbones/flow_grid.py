@@ -56,7 +56,14 @@ class FlowGrid(GridBank):
 
     def map_of(self, frame: np.ndarray, previous: np.ndarray) -> np.ndarray:
         """``float32 (K, h, w)``: mean flow magnitude by direction in each cell."""
-        flow = dense_flow(previous, frame, self._options.preset)
+        return self.pooled(self.flow(frame, previous))
+
+    def flow(self, frame: np.ndarray, previous: np.ndarray) -> np.ndarray:
+        """``float32 (H, W, 2)``: (u, v) in pixels from ``previous`` to ``frame``, both ``uint8 (H, W)``."""
+        return dense_flow(previous, frame, self._options.preset)
+
+    def pooled(self, flow: np.ndarray) -> np.ndarray:
+        """``float32 (K, h, w)``: mean magnitude by direction in each cell of a flow ``(H, W, 2)``."""
         return pooled_by_direction(flow, self.cell, self._options.directions, self._options.binning)
 
 

@@ -61,6 +61,15 @@ class GridBank:
 
     def per_frame(self, frame: np.ndarray, previous: np.ndarray | None) -> np.ndarray:
         """``float32 (C, h, w)`` of ``uint8 (H, W, 3)`` RGB frames; NaN where there is no frame before."""
+        grey = self.grey(frame)
+        return self.no_map(grey.shape) if previous is None else self.map_of(grey, self.grey(previous))
+
+    def no_map(self, size: tuple[int, ...]) -> np.ndarray:
+        """What stands for the map of a frame of ``size`` = (H, W) that has none before it: all NaN."""
+        return np.full((len(self.channels), *grid_shape((size[0], size[1]), self.cell)), np.nan, np.float32)
+
+    def grey(self, frame: np.ndarray) -> np.ndarray:
+        """``uint8 (H, W)`` of a frame ``uint8 (H, W, 3)`` RGB; ConfigError for frames of another kind."""
         import cv2
 
         if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
@@ -68,11 +77,7 @@ class GridBank:
                 f"backbone {self.name!r} takes frames as they are, uint8 (H, W, 3), and was given {frame.dtype} "
                 f"{frame.shape}: leave backbone.mean and backbone.std null"
             )
-        if previous is None:
-            return np.full((len(self.channels), *grid_shape(frame.shape[:2], self.cell)), np.nan, np.float32)
-        grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-        before = cv2.cvtColor(previous, cv2.COLOR_RGB2GRAY)
-        return self.map_of(grey, before)
+        return cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
 
     def __call__(self, clips: np.ndarray) -> dict[str, np.ndarray]:
         """``{"grid": float32 (N, C, t, h, w)}`` with t = T from ``(N, T, C, h, w)`` stacked maps."""

@@ -69,7 +69,7 @@ def evaluate(
     detections: pd.DataFrame | None = None,
     tracks: pd.DataFrame | None = None,
     regions_from_maps: bool = False,
-    frame_energy: Mapping[str, Any] | None = None,
+    frame_baselines: Mapping[str, Mapping[str, Any]] | None = None,
     training_scores: Any | None = None,
     filled_by_video: Mapping[str, Any] | None = None,
     frames_by_video: Mapping[str, Any] | None = None,
@@ -86,7 +86,8 @@ def evaluate(
         never touched by a protocol.
     detections, tracks: scored and annotated boxes, x2 and y2 exclusive; without tracks they are derived from the masks,
         and the entry says so. regions_from_maps: RBDC/TBDC from score maps if there are no detections (slow).
-    frame_energy: video id to ``(T,)``, the third baseline, if somebody read the frames.
+    frame_baselines: name to scores ``(T,)`` by video of the baselines that look at frames, if somebody read them;
+        random and position are always there.
     training_scores: raw scores ``(N,)`` of normal training frames, for an honest F1 (only under a protocol without
         steps, since training scores did not go through it).
     filled_by_video: video id to ``bool (T,)``. frames_by_video: frame numbers ``(T,)`` of the scores, where frames are
@@ -116,7 +117,11 @@ def evaluate(
         resamples,
         seed,
     )
-    rivals = _rivals(labels, frame_energy, seed)
+    rivals = {
+        "random": baselines.random_scores(labels, seed),
+        "position": baselines.position_scores(labels),
+        **{name: {v: by_video[v] for v in labels} for name, by_video in (frame_baselines or {}).items()},
+    }
     listed = load_protocols(protocols) if isinstance(protocols, str) else list(protocols)
     return Evaluation(
         metrics | found,
@@ -130,19 +135,6 @@ def evaluate(
         _coverage(scores, applied, filled_by_video or {}),
         frame_label_digest(labels),
     )
-
-
-def _rivals(
-    labels: Mapping[str, np.ndarray], frame_energy: Mapping[str, Any] | None, seed: int
-) -> dict[str, Mapping[str, Any]]:
-    """The trivial baselines' scores by video."""
-    found: dict[str, Mapping[str, Any]] = {
-        "random": baselines.random_scores(labels, seed),
-        "position_in_clip": baselines.position_in_clip(labels),
-    }
-    if frame_energy is not None:
-        found["frame_difference"] = {video: frame_energy[video] for video in labels}
-    return found
 
 
 def _coverage(scores: Mapping[str, np.ndarray], applied: Applied, filled: Mapping[str, Any]) -> dict[str, int]:

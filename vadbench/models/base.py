@@ -36,8 +36,16 @@ class Extractor(Protocol):
     def extract(self, video: Video, wanted: Sequence[str], have: Mapping[str, Features]) -> dict[str, Features]:
         """The ``wanted`` outputs of one video, in one pass over its frames, in frame order.
 
-        ``have`` holds outputs that exist already, for those that build on others.
+        ``have`` holds outputs that exist already, for those that build on others: of this extractor, and of its
+        ``source``. That optional attribute is another extractor (or None) whose outputs a store makes first, and once
+        for all that build on them; they are not part of :meth:`outputs`, whose specs must say what they depend on.
         """
+
+
+def source_of(extractor: Extractor) -> Extractor | None:
+    """The extractor whose outputs ``extractor`` builds on, None where there is none."""
+    source: Extractor | None = getattr(extractor, "source", None)
+    return source
 
 
 class ScoreMaps(Protocol):
@@ -74,7 +82,11 @@ class VideoScores:
 
 
 class Detector(Protocol):
-    """A one-class method: fits on features of normal videos, scores features of any video."""
+    """A one-class method: fits on features of normal videos, scores features of any video.
+
+    ``result_version``: optional, 1 where it is absent; raised when its scores change at the same configuration and
+    features, so that runs that are there already keep their key and their numbers.
+    """
 
     extractor: Extractor
 

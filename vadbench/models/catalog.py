@@ -12,6 +12,7 @@ MODELS = Registry(
         "fuvas": "vadbench.models.fuvas:from_config",
         "ai_vad": "vadbench.models.ai_vad.build:from_config",
         "frame_difference": "vadbench.models.baselines:from_config",
+        "flow_percentile": "vadbench.models.baselines:from_config",
         "position": "vadbench.models.baselines:from_config",
         "random": "vadbench.models.baselines:from_config",
     },

@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 
 from vadbench.backbones.base import Backbone
+from vadbench.backbones.flow_grid import FlowGrid
 from vadbench.data.prefetch import prefetch
 from vadbench.data.video import Video
 from vadbench.errors import DataError
-from vadbench.models.base import Features
+from vadbench.models.base import Extractor, Features
+from vadbench.models.flow_maps import FlowMaps
 
 PreProcess = Callable[[np.ndarray], np.ndarray]
 
@@ -39,6 +41,11 @@ class PreProcessor:
     size: tuple[int, int] | None
     mean: tuple[float, float, float] | None
     std: tuple[float, float, float] | None
+
+    @property
+    def leaves_frames(self) -> bool:
+        """True if frames pass as they are."""
+        return self.size is None and (self.mean is None or self.std is None)
 
     def __call__(self, frame: np.ndarray) -> np.ndarray:
         import cv2
@@ -124,6 +131,14 @@ class ClipExtractor:
     def _needs_calibration(self) -> bool:
         return self.backbone.needs_calibration
 
+    @property
+    def source(self) -> Extractor | None:
+        """The flow of frames as they are, which the clips of flow_grid are stacked from; None for other features."""
+        as_they_are = isinstance(self.pre_processor, PreProcessor) and self.pre_processor.leaves_frames
+        if isinstance(self.backbone, FlowGrid) and as_they_are and self.plan.step == 1:
+            return FlowMaps(self.backbone)
+        return None
+
     def prepare(self, train: Sequence[Video]) -> None:
         """Remember the training videos, which set the batch-norm statistics of random weights."""
         self._train = tuple(train)
@@ -150,14 +165,17 @@ class ClipExtractor:
         return {layer: {**common, "backbone": self.backbone.spec(layer)} for layer in self.backbone.layers}
 
     def extract(self, video: Video, wanted: Sequence[str], have: Mapping[str, Features]) -> dict[str, Features]:
-        """Feature maps of ``wanted`` layers; the other layers of the backbone are computed too and dropped."""
+        """Feature maps of ``wanted`` layers; the other layers of the backbone are computed too and dropped.
+
+        ``have["flow"]``: the output of :attr:`source`; without it the flow is computed here.
+        """
         if self._needs_calibration and not self._calibrated:
             self.backbone.calibrate(self._calibration_frames())
             self._calibrated = True
         starts: list[int] = []
         features: dict[str, list[np.ndarray]] = {layer: [] for layer in wanted}
         batch: list[np.ndarray] = []
-        for start, clip in self._clips(video):
+        for start, clip in self._clips(video, have.get("flow")):
             starts.append(start)
             batch.append(clip)
             if len(batch) == self.batch_size:
@@ -175,17 +193,17 @@ class ClipExtractor:
             parts.append(maps[layer])
         batch.clear()
 
-    def _clips(self, video: Video) -> Iterator[tuple[int, np.ndarray]]:
+    def _clips(self, video: Video, flow: Features | None = None) -> Iterator[tuple[int, np.ndarray]]:
         """(start, ``(T, ...)``) of every clip, from one pass that holds no more than the frames of one clip."""
         span, step, stride = self.plan.span, self.plan.step, self.plan.stride
         window: deque[np.ndarray] = deque(maxlen=span)
-        for number, prepared in enumerate(self._prepared(video)):
+        for number, prepared in enumerate(self._prepared(video, flow)):
             window.append(prepared)
             start = number - span + 1
             if start >= 0 and start % stride == 0:
                 yield start, np.stack([window[j * step] for j in range(self.plan.length)])
 
-    def _prepared(self, video: Video) -> Iterator[np.ndarray]:
+    def _prepared(self, video: Video, flow: Features | None) -> Iterator[np.ndarray]:
         """What clips are stacked from, frame by frame; a video shorter than a clip is refused or padded."""
         missing = self.plan.span - video.n_frames
         if missing > 0 and (self.short_videos == "error" or video.n_frames == 0):
@@ -195,6 +213,9 @@ class ClipExtractor:
                 "leave the video out (dataset.train_videos, dataset.test_videos), or repeat its last frame with "
                 "model.short_videos=pad."
             )
+        if flow is not None and missing <= 0:
+            yield from flow["maps"]
+            return
         earlier: deque[np.ndarray] = deque(maxlen=self.plan.step)
         frame = None
         for frame in prefetch(video.frames()):

@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from vadbench.data.video import Video
 from vadbench.errors import StoreError
-from vadbench.models.base import Extractor, Features
+from vadbench.models.base import Extractor, Features, source_of
 from vadbench.store.arrays import lowered
 from vadbench.store.entry import Entry
 from vadbench.store.faults import explained
@@ -59,6 +59,12 @@ def keys_of(extractor: Extractor, video: Video, dtype: str, video_digest: str | 
     return {name: feature_key(spec, known, video.source.decoder, dtype) for name, spec in extractor.outputs().items()}
 
 
+def _of_source(store: Store, extractor: Extractor, video: Video, video_digest: str | None) -> dict[str, Features]:
+    """The outputs that those of ``extractor`` are built on, made where they are missing."""
+    source = source_of(extractor)
+    return store.get(source, video, video_digest) if source is not None else {}
+
+
 def checked(made: Mapping[str, Features], wanted: list[str], video: Video) -> None:
     """StoreError if an extractor did not return what it was asked for."""
     absent = [name for name in wanted if name not in made]
@@ -84,6 +90,7 @@ class MemoryStore:
         have = {name: self._held[key] for name, key in keys.items() if key in self._held}
         self.counts.hits += len(have)
         if wanted:
+            have = _of_source(self, extractor, video, video_digest) | have
             started = time.perf_counter()
             made = extractor.extract(video, wanted, have)
             self.counts.extract_s += time.perf_counter() - started
@@ -155,8 +162,9 @@ class FeatureStore:
                 found.update(late)
                 todo = {name: entry for name, entry in missing.items() if name not in late}
                 if todo:
+                    have = _of_source(self, extractor, video, digest) | found
                     notes = {name: self._note(name, specs[name], video, digest) for name in todo}
-                    found.update(self._extract(extractor, video, todo, found, notes))
+                    found.update(self._extract(extractor, video, todo, have, notes))
         return {name: found[name] for name in entries}
 
     def derived(self, name: str, spec: Mapping[str, Any], make: Callable[[], Features]) -> Features:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vadbench.data.video import Dataset, Video
-from vadbench.models.base import Extractor
-from vadbench.models.baselines import FrameDifferenceEnergy
+from vadbench.models.base import Extractor, source_of
+from vadbench.models.baselines import from_frames
 from vadbench.models.clips import ClipExtractor
 from vadbench.store.key import digest
 from vadbench.sweep.inventory import Item
@@ -37,15 +37,20 @@ def passes(items: Sequence[Item]) -> list[Pass]:
     """The fewest passes that make all features of ``items``, in the order in which they are first needed."""
     found: dict[str, Pass] = {}
     for dataset, group in _by_dataset(items):
+        on_the_way = set()
         for extractor in _joined([item for item in group if item.extractor is not None]):
-            outputs = extractor.outputs()
+            source, outputs = source_of(extractor), extractor.outputs()
+            on_the_way.add(digest(source.outputs() if source is not None else None))
             if not outputs:
                 continue
             videos = (*dataset.train, *dataset.test)
             found.setdefault(digest([_key(dataset), outputs]), Pass(extractor, videos, tuple(outputs)))
         if any(getattr(item.point.config.model, "evaluator", True) for item in group):
-            energy = FrameDifferenceEnergy()
-            found.setdefault(digest([_key(dataset), energy.outputs()]), Pass(energy, dataset.test, ("energy",)))
+            labelled = tuple(video for video in dataset.test if video.labels is not None)
+            for extractor in [baseline.extractor for baseline in from_frames() if labelled]:
+                outputs = extractor.outputs()
+                if digest(outputs) not in on_the_way:
+                    found.setdefault(digest([_key(dataset), outputs]), Pass(extractor, labelled, tuple(outputs)))
     return list(found.values())
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vadbench.data.video import Video
-from vadbench.models.base import Extractor
+from vadbench.models.base import Extractor, source_of
 from vadbench.runner import open_store
 from vadbench.store.features import FeatureStore
 from vadbench.sweep.estimate import Experience, as_text, total
@@ -108,8 +108,17 @@ def format_plan(plan: Plan) -> str:
 
 def _planned(one: Pass, store: FeatureStore, experience: Experience) -> PlannedPass:
     missing = tuple(video for video in one.videos if not _stored(one.extractor, video, store))
-    frames = sum(video.n_frames for video in missing)
-    return PlannedPass(one, missing, experience.extraction(one.extractor.outputs(), frames) if missing else 0.0)
+    seconds = _seconds(one.extractor, missing, experience)
+    source = source_of(one.extractor)
+    if source is not None:
+        first = [video for video in missing if not _stored(source, video, store)]
+        seconds = total([seconds, _seconds(source, first, experience)])
+    return PlannedPass(one, missing, seconds)
+
+
+def _seconds(extractor: Extractor, videos: Sequence[Video], experience: Experience) -> float | None:
+    frames = sum(video.n_frames for video in videos)
+    return experience.extraction(extractor.outputs(), frames) if videos else 0.0
 
 
 def _stored(extractor: Extractor, video: Video, store: FeatureStore) -> bool:

@@ -22,7 +22,7 @@ from vadbench.evaluation import (
     protocol_card,
     protocol_names,
 )
-from vadbench.evaluation.baselines import frame_difference, position_in_clip, random_scores, video_prior
+from vadbench.evaluation.baselines import position_scores, random_scores, video_prior
 
 
 @pytest.fixture
@@ -84,17 +84,6 @@ def test_random_scores_depend_on_seed_and_video_alone():
 
 def test_position_and_prior():
     labels = {"a": np.array([False, True, True, True]), "b": np.zeros(0, bool)}
-    assert position_in_clip(labels)["a"].tolist() == [0.25, 0.5, 0.75, 1.0]
+    assert position_scores(labels)["a"].tolist() == [0.25, 0.5, 0.75, 1.0]
     assert video_prior(labels)["a"].tolist() == [0.75] * 4
-    assert position_in_clip(labels)["b"].size == video_prior(labels)["b"].size == 0
-
-
-def test_frame_difference_is_the_mean_change_of_grey():
-    random = np.random.default_rng(0)
-    frames = random.integers(0, 256, (5, 6, 7, 3), dtype=np.uint8)
-    grey = frames.astype(float).mean(axis=3)
-    expected = [np.abs(grey[t] - grey[t - 1]).mean() for t in range(1, 5)]
-    found = frame_difference(iter(frames))
-    np.testing.assert_allclose(found, [expected[0], *expected])
-    assert frame_difference(iter(frames[:1])).tolist() == [0.0]
-    assert frame_difference(iter([])).size == 0
+    assert position_scores(labels)["b"].size == video_prior(labels)["b"].size == 0

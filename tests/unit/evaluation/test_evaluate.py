@@ -104,8 +104,10 @@ def test_baselines_and_coverage(run):
     scores, labels, _, _ = run
     energy = {v: np.arange(s.size, dtype=float) for v, s in scores.items()}
     filled = {v: np.arange(s.size) < 3 for v, s in scores.items()}
-    found = evaluate(scores, labels, protocols=[], frame_energy=energy, filled_by_video=filled, resamples=20)
-    assert set(found.baselines) == {"random", "position_in_clip", "frame_difference"}
+    found = evaluate(
+        scores, labels, protocols=[], frame_baselines={"frame_difference": energy}, filled_by_video=filled, resamples=20
+    )
+    assert set(found.baselines) == {"random", "position", "frame_difference"}
     assert found.baselines["frame_difference"]["value"] == micro(frame_auroc, energy, labels)
     frames = sum(s.size for s in scores.values())
     assert found.coverage == {"frames": frames, "filled": 18, "kept": frames}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -44,11 +46,11 @@ def _items(words, dataset):
 
 @pytest.fixture
 def tiny():
-    """Two training videos and a test video of noise."""
+    """Two training videos and a labelled test video of noise."""
     from vadbench.data.video import Dataset
 
     clips = [video(seed, f"{seed:02d}", 16) for seed in range(3)]
-    return Dataset("synthetic", tuple(clips[:2]), (clips[2],))
+    return Dataset("synthetic", tuple(clips[:2]), (replace(clips[2], labels=np.arange(16) > 7),))
 
 
 def _made_of(items):
@@ -78,9 +80,9 @@ def test_layers_of_a_network_are_one_pass_with_the_features_of_single_passes(tin
         "model.pca_level=0.8,0.9",
     ]
     items = _items(words, tiny)
-    together, energy = _made_of(items)
+    together, *baselines = _made_of(items)
     assert set(together.outputs) == {"layer1", "layer2"}
-    assert energy.outputs == ("energy",)
+    assert [one.outputs for one in baselines] == [("energy",), ("flow",)]
     clip = tiny.test[0]
     joint = together.extractor.extract(clip, ["layer1", "layer2"], {})
     for item in (items[0], items[2]):
@@ -94,4 +96,18 @@ def test_layers_of_a_network_are_one_pass_with_the_features_of_single_passes(tin
 def test_seeds_of_random_weights_need_a_pass_each(tiny):
     words = ["model=fuvas", "dataset=synthetic", "backbone=r3d_18", "backbone.weights=random", "seed=0,1"]
     words += ["backbone.clip_length=8", "model.layer=layer1,layer2"]
-    assert len(_made_of(_items(words, tiny))) == 3
+    assert len(_made_of(_items(words, tiny))) == 4
+
+
+def test_baselines_pass_over_labelled_test_videos_only(tiny):
+    words = ["model=random", "dataset=synthetic"]
+    made = _made_of(_items(words, replace(tiny, test=(*tiny.test, tiny.train[0]))))
+    assert [(one.outputs, one.videos) for one in made] == [(("energy",), tiny.test), (("flow",), tiny.test)]
+    assert _made_of(_items(words, replace(tiny, test=tiny.train))) == []
+
+
+def test_flow_is_no_pass_of_its_own_where_clips_are_made_of_it(tiny):
+    words = ["model=fuvas", "dataset=synthetic", "backbone=flow_grid"]
+    assert [one.outputs for one in _made_of(_items(words, tiny))] == [("grid",), ("energy",)]
+    other = [*words, "backbone.options.cell=8"]
+    assert [one.outputs for one in _made_of(_items(other, tiny))] == [("grid",), ("energy",), ("flow",)]
