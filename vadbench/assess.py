@@ -61,17 +61,20 @@ def assess(
         masks_by_video=masks or None,
         detections=_boxes(dataset.test, scored.scores, lambda video, result: result.regions),
         tracks=_boxes(dataset.test, scored.scores, lambda video, result: video.tracks),
-        frame_baselines={
-            rival.name: {
-                v.id: rival.score(v, store.get(rival.extractor, v)).scores for v in dataset.test if v.id in known
-            }
-            for rival in from_frames()
-        },
+        frame_baselines=frame_baselines([video for video in dataset.test if video.id in known], store),
         training_scores=None if callable(post_processor) else scored.training_scores,
         filled_by_video={result.video: result.filled for result in scored.scores if result.video in known},
         seed=seed,
         **options,
     )
+
+
+def frame_baselines(videos: Sequence[Video], store: Store) -> dict[str, dict[str, np.ndarray]]:
+    """Scores by video of the baselines that look at frames, by the name of the baseline."""
+    return {
+        rival.name: {video.id: rival.score(video, store.get(rival.extractor, video)).scores for video in videos}
+        for rival in from_frames()
+    }
 
 
 def assess_scenes(

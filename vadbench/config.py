@@ -249,6 +249,7 @@ class ProtocolConfig:
     causal: bool  # a frame's score uses no later frame; checked against the steps
     looks_at_whole_video: bool  # it uses the test video as a whole; checked
     uses_test_labels: bool  # an oracle; checked
+    shift_invariant: bool = True  # a constant added to all scores changes no number; checked
     note: str = ""  # what a reader of its numbers should know
     card: bool = False  # print the numbers under every protocol, not only write them
 

@@ -73,6 +73,7 @@ def format_protocols() -> str:
         flags = [
             "causal" if values["causal"] else "not causal",
             *(["whole video"] if values["looks_at_whole_video"] else []),
+            *([] if values.get("shift_invariant", True) else ["scores of at least 0"]),
             *(["USES TEST LABELS"] if values["uses_test_labels"] else []),
         ]
         rows.append({"name": f"{path.stem} v{values['version']}", "uses": ", ".join(flags), "source": values["source"]})

@@ -28,6 +28,7 @@ _NOT_IN_KEY = {
     "on_existing",
     "protocol.card",
     "protocol.note",
+    "protocol.shift_invariant",  # follows from the steps and the convention of macro AUROC
     "protocol.source",
     "results",
     "runtime",

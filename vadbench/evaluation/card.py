@@ -16,6 +16,8 @@ from vadbench.evaluation.bootstrap import bootstrap
 from vadbench.evaluation.frame import average_precision, equal_error_rate, frame_auroc, macro, micro
 from vadbench.evaluation.steps import WHOLE_VIDEO
 
+_NUMBERS = ("auroc_macro", "auroc_micro", "ci_low", "ci_high", "ap", "eer", "gain_over_raw")
+
 
 def protocol_card(
     scores_by_video: Mapping[str, Any],
@@ -30,7 +32,9 @@ def protocol_card(
 
     Keys: protocol, version, oracle, auroc_micro, ci_low, ci_high, auroc_macro, macro (its convention), ap, eer,
     n_frames (kept), n_anomalous, share_kept, causal, frames_ahead (null: the whole video), chosen, gain_over_raw,
-    source, note. ``gain_over_raw``: micro AUROC minus that of the raw scores, in every row. Undefined values are NaN.
+    source, note, blank (why numbers of the row mean nothing and are NaN, or None; see
+    :func:`vadbench.evaluation.protocols.blank_reason`). ``gain_over_raw``: micro AUROC minus that of the raw scores,
+    in every row. Undefined values are NaN.
     ``frames_by_video``: as :func:`vadbench.evaluation.apply`.
     """
     listed = list(protocols) if protocols is not None else p.load_protocols("all")
@@ -39,7 +43,11 @@ def protocol_card(
     rows = []
     for protocol in sorted(listed, key=lambda q: q.uses_test_labels):
         applied = p.apply(protocol, scores_by_video, labels_by_video, dataset, frames_by_video)
-        rows.append(_row(protocol, applied, raw, n_frames, dataset, resamples, seed))
+        row = _row(protocol, applied, raw, n_frames, dataset, resamples, seed)
+        all_blank = p.blank_reason(protocol, scores_by_video)
+        macro_blank = p.blank_reason(protocol, scores_by_video, "macro")
+        blank = _NUMBERS if all_blank else _NUMBERS[:1] if macro_blank else ()
+        rows.append(row | dict.fromkeys(blank, float("nan")) | {"blank": all_blank or macro_blank})
     return rows
 
 
@@ -109,7 +117,8 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
         ]
         for row in rows
     ]
-    return pd.DataFrame(cells, columns=columns).to_string(index=False)
+    reasons = [f"\nn/a: {row['blank']}" for row in rows if row.get("blank")]
+    return pd.DataFrame(cells, columns=columns).to_string(index=False) + "".join(reasons)
 
 
 def _percent(value: float) -> str:

@@ -25,8 +25,8 @@ from vadbench.evaluation.frame import (
 from vadbench.evaluation.inputs import each_video, frame_label_digest
 from vadbench.evaluation.map_metrics import map_metrics
 from vadbench.evaluation.maps import FrameArrays
-from vadbench.evaluation.metric_entry import entry
-from vadbench.evaluation.protocols import Applied, Protocol, apply, load_protocol, load_protocols
+from vadbench.evaluation.metric_entry import blanked, entry
+from vadbench.evaluation.protocols import Applied, Protocol, apply, blank_reason, load_protocol, load_protocols
 from vadbench.evaluation.regions import RegionCriteria
 from vadbench.evaluation.thresholds import f1_at, oracle_f1, training_threshold
 
@@ -38,9 +38,10 @@ class Evaluation:
     Attributes
     ----------
     metrics: name to ``{"value", "ci_low", "ci_high", "n_videos", "protocol", "undefined_videos", ...}``, JSON-able but
-        for NaN, which stands for undefined. An entry with ``"oracle": True`` has read the test labels.
+        for NaN, which stands for undefined, or for a number that means nothing, for the reason under "blank" (see
+        :func:`vadbench.evaluation.protocols.blank_reason`). An entry with ``"oracle": True`` has read the test labels.
     per_video: columns video, n_frames, n_anomalous, auroc, ap under the primary protocol (NaN where a video is all of
-        one class).
+        one class, or where the numbers are blank).
     baselines: name to such an entry (micro frame AUROC), under the same protocol.
     card: one row a protocol, see :func:`vadbench.evaluation.protocol_card`; empty if no protocols were asked for.
     regions: the RBDC/TBDC curve and counts, where there were regions.
@@ -105,6 +106,9 @@ def evaluate(
     applied = apply(protocol, scores, labels, dataset, frames_by_video)
     metrics = _frame_metrics(protocol, applied, resamples, seed)
     metrics["detection_delay"] = _delay(protocol, applied)
+    for name, value in metrics.items():
+        reason = blank_reason(protocol, scores, "macro" if name == "frame_auroc_macro" else "micro")
+        metrics[name] = blanked(value, reason)
     if training_scores is not None and not protocol.steps:
         metrics |= _f1_metrics(protocol.name, applied, training_scores)
     found, regions = map_metrics(
@@ -125,9 +129,12 @@ def evaluate(
     listed = load_protocols(protocols) if isinstance(protocols, str) else list(protocols)
     return Evaluation(
         metrics | found,
-        _per_video(applied),
+        _per_video(applied, blank_reason(protocol, scores)),
         {
-            name: _micro(apply(protocol, rival, labels, dataset, frames_by_video), protocol, resamples, seed)
+            name: blanked(
+                _micro(apply(protocol, rival, labels, dataset, frames_by_video), protocol, resamples, seed),
+                blank_reason(protocol, rival),
+            )
             for name, rival in rivals.items()
         },
         protocol_card(scores, labels, dataset, listed, resamples, seed, frames_by_video) if listed else [],
@@ -190,8 +197,8 @@ def _f1_metrics(protocol: str, applied: Applied, training_scores: Any) -> dict[s
     }
 
 
-def _per_video(applied: Applied) -> pd.DataFrame:
-    return pd.DataFrame(
+def _per_video(applied: Applied, blank: str | None = None) -> pd.DataFrame:
+    found = pd.DataFrame(
         [
             {
                 "video": video,
@@ -204,3 +211,4 @@ def _per_video(applied: Applied) -> pd.DataFrame:
         ],
         columns=["video", "n_frames", "n_anomalous", "auroc", "ap"],
     )
+    return found if blank is None else found.assign(auroc=np.nan, ap=np.nan)

@@ -160,11 +160,24 @@ def _read(words: argparse.Namespace) -> Aligned:
 
 
 def _turn(aligned: Aligned) -> None:
-    """High scores become anomalous: 1 − s where that is safe, since some protocols expect [0, 1]; −s otherwise."""
+    """High scores become anomalous: max − s over all clips, which is the same whatever constant was added to s.
+
+    It is never negative, so it has its meaning under every protocol (−s has not, and 1 − s only in [0, 1]).
+    """
     every = np.concatenate(list(aligned.scores.values()))
-    unit = every.min() >= 0 and every.max() <= 1 and np.unique(1 - every).size == np.unique(every).size
-    aligned.scores = {clip: 1 - s if unit else -s for clip, s in aligned.scores.items()}
-    aligned.notes.append("scores turned round: " + ("1 - s, for all lie in [0, 1]" if unit else "-s"))
+    largest = every.max()
+    with np.errstate(over="ignore"):
+        turned = largest - every
+    if not np.isfinite(turned).all():
+        raise DataError(f"--direction lower: scores from {every.min():g} to {largest:g} can't be turned; rescale them.")
+    aligned.scores = {clip: largest - s for clip, s in aligned.scores.items()}
+    aligned.notes.append("scores turned round: max - s")
+    before, after = np.unique(every).size, np.unique(turned).size
+    if after < before:
+        aligned.notes.append(
+            f"turning made scores equal: {before} different scores became {after}, for 64 bits can't hold the "
+            "largest and the smallest differences together. Give their logarithms to tell them apart."
+        )
 
 
 def _lengths(text: str) -> list[int]:
@@ -220,14 +233,18 @@ def _text(result: dict[str, Any], found: Evaluation) -> str:
         lines.append(f"WARNING   {result['orientation']['warning']}")
     lines += ["", f"protocol {result['primary']}"]
     for name, entry in (found.metrics | {f"baseline {k}": v for k, v in found.baselines.items()}).items():
-        lines.append(f"  {name:<28}{_number(entry['value'])}{_interval(entry)}{_undefined(entry)}")
+        lines.append(f"  {name:<28}{_number(entry)}{_interval(entry)}{_undefined(entry)}")
+    reasons = dict.fromkeys(entry["blank"] for entry in found.metrics.values() if "blank" in entry)
+    lines += [f"  blank: {reason}" for reason in reasons]
     if found.card:
         lines += ["", "the same raw scores under every protocol (percent)", format_card(found.card)]
     return "\n".join(lines)
 
 
-def _number(value: float) -> str:
-    return "undefined" if math.isnan(value) else f"{value:.6f}"
+def _number(entry: dict[str, Any]) -> str:
+    if math.isnan(entry["value"]):
+        return "blank" if "blank" in entry else "undefined"
+    return f"{entry['value']:.6f}"
 
 
 def _interval(entry: dict[str, Any]) -> str:

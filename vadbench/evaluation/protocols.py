@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import yaml
@@ -20,11 +20,13 @@ from pydantic import TypeAdapter, ValidationError
 from vadbench.config import OracleGaussianStep, ProtocolConfig
 from vadbench.errors import ConfigError, nearest
 from vadbench.evaluation.inputs import each_video
-from vadbench.evaluation.steps import WHOLE_VIDEO, Kept, look_ahead, run_step
+from vadbench.evaluation.steps import WHOLE_VIDEO, Kept, look_ahead, pads_with_zeros, run_step
 from vadbench.paths import CONF
 
 Protocol = ProtocolConfig
 """Name, version, source, steps, convention of macro AUROC, and what kind of liberty it takes with the test set."""
+
+_FIXED_SENTINELS = {"pad_0_1": "0 and 1", "pad_0_max": "0 and the largest float"}
 
 _ADAPTER = TypeAdapter(ProtocolConfig)
 
@@ -82,18 +84,44 @@ def load_protocols(names: str | Sequence[str] = "all") -> list[Protocol]:
 
 
 def check_claims(protocol: Protocol, where: str = "protocol") -> None:
-    """ConfigError unless causal, looks_at_whole_video and uses_test_labels say what the steps do on some data set."""
+    """ConfigError unless what the protocol claims of itself is what its steps do on some data set: causal,
+    looks_at_whole_video, uses_test_labels and shift_invariant."""
     ahead = [frames_ahead(protocol, name) for name in _datasets(protocol)]
     truth = {
         "causal": all(frames == 0 for frames in ahead),
         "looks_at_whole_video": any(frames == WHOLE_VIDEO for frames in ahead),
         "uses_test_labels": any(isinstance(step, OracleGaussianStep) for step in protocol.steps),
+        "shift_invariant": not _zeros(protocol) and protocol.macro not in _FIXED_SENTINELS,
     }
     for key, value in truth.items():
         if getattr(protocol, key) != value:
             raise ConfigError(
-                f"{where}: {key}={getattr(protocol, key)}, but the steps of {protocol.name!r} make it {value}."
+                f"{where}: {key}={getattr(protocol, key)}, but the steps and macro={protocol.macro} of "
+                f"{protocol.name!r} make it {value}."
             )
+
+
+def blank_reason(
+    protocol: Protocol, scores_by_video: Mapping[str, Any], average: Literal["micro", "macro"] = "micro"
+) -> str | None:
+    """Why a number of ``protocol`` means nothing for these raw scores; None if it has its meaning.
+
+    A protocol that pads videos with fixed scores takes 0 for the lowest score. With negative scores its numbers depend
+    on any constant added to them: all numbers where a step pads, macro AUROC alone where only its convention does.
+    """
+    if _zeros(protocol):
+        how = "zeros beyond the ends of each video"
+    elif average == "macro" and protocol.macro in _FIXED_SENTINELS:
+        how = f"frames of score {_FIXED_SENTINELS[protocol.macro]} for macro AUROC"
+    else:
+        return None
+    low = min((float(np.min(s)) for s in scores_by_video.values() if len(s)), default=0.0)
+    if low >= 0:
+        return None
+    return (
+        f"protocol {protocol.name} adds {how}, and scores go down to {low:.4g}: an added constant would change this "
+        "number. Give scores of at least 0, such as their distance to the lowest score of the training videos."
+    )
 
 
 def frames_ahead(protocol: Protocol, dataset: str = "default") -> int:
@@ -129,6 +157,11 @@ def apply(
         {video: kept.frames for video, kept in videos.items()},
         chosen,
     )
+
+
+def _zeros(protocol: Protocol) -> bool:
+    """Whether a step pads with zeros on some data set."""
+    return any(pads_with_zeros(step, name) for step in protocol.steps for name in _datasets(protocol))
 
 
 def _datasets(protocol: Protocol) -> set[str]:

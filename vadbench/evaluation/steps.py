@@ -84,6 +84,13 @@ def look_ahead(step: ProtocolStep, dataset: str) -> int:
     return 0
 
 
+def pads_with_zeros(step: ProtocolStep, dataset: str) -> bool:
+    """Whether the step sees zeros beyond the ends of a video, which mean nothing unless 0 is a score's lowest value."""
+    if isinstance(step, GaussianTapsStep):
+        return round(value_for(step.taps, dataset)) > 1 and value_for(step.sigma, dataset) > 0
+    return isinstance(step, MedianStep) and step.size > 1
+
+
 def value_for(value: PerDataset, dataset: str) -> float:
     """The number for a data set, by its name or ``default``."""
     return float(value.get(dataset, value["default"]) if isinstance(value, dict) else value)

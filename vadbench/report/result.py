@@ -71,7 +71,10 @@ def _metric_lines(record: Mapping[str, Any]) -> list[str]:
         note = f"   ({entry['n_videos']} videos)"
         if undefined:
             note += f", undefined on {len(undefined)}: {', '.join(undefined)}"
-        lines.append(f"  {label:<24}{_number(entry['value']):>8}{interval}{note}")
+        value = "blank" if entry.get("blank") else _number(entry["value"])
+        lines.append(f"  {label:<24}{value:>8}{interval}{note}")
+    entries = record["metrics"].values()
+    lines += [f"  blank: {reason}" for reason in dict.fromkeys(e["blank"] for e in entries if e.get("blank"))]
     for scene, metrics in record.get("scenes", {}).items():
         entry = metrics["frame_auroc_micro"]
         lines.append(f"    scene {scene:<16}{_number(entry['value']):>8}   ({entry['n_videos']} videos)")

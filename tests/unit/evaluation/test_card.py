@@ -30,7 +30,7 @@ def run():
     random = np.random.default_rng(0)
     labels = {f"{i:02d}": (np.arange(90) // 30) % 2 == 1 for i in range(6)}
     labels["05"][:] = True
-    return {v: random.normal(size=90) + y for v, y in labels.items()}, labels
+    return {v: random.normal(size=90) + y + 9 for v, y in labels.items()}, labels
 
 
 def test_each_row_is_what_the_metrics_say(run):

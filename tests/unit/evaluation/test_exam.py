@@ -155,19 +155,58 @@ def test_orientation_is_warned_about_and_never_flipped(case, capsys):
     assert value(inverted) == pytest.approx(1 - value(right))
     both, text = exam(capsys, *words, "--anomalous-label", "0", "--direction", "lower")
     assert value(both) == value(right)
-    assert np.concatenate(list(scores.values())).max() > 1 and "-s" in text
+    assert np.concatenate(list(scores.values())).max() > 1 and "max - s" in text
 
 
-def test_scores_in_the_unit_interval_are_turned_inside_it(case, capsys):
+@pytest.mark.parametrize("protocol", ["aed_mae", "sspcab", "ai_vad"])
+def test_turned_scores_do_not_depend_on_an_added_constant(protocol, case, capsys):
+    """The same dump gave another number for every constant: it was turned by 1 - s or -s."""
     scores, _, folder = case
-    unit = np.concatenate(list(scores.values())) / 2
-    np.save(folder / "unit.npy", 1 - unit)
-    words = [folder / "unit.npy", "--labels", folder / "labels.npy", "--lengths", "30,40,25"]
-    result, text = exam(capsys, *words, "--direction", "lower", "--protocol", "sspcab")
-    assert "1 - s" in text
-    np.save(folder / "again.npy", 1 - (1 - unit))
-    again, _ = exam(capsys, folder / "again.npy", *words[1:], "--protocol", "sspcab")
-    assert result["metrics"] == again["metrics"]
+    flat = np.round(np.concatenate(list(scores.values())) * 2**20) / 2**22  # exact sums, all in [0, 1]
+    words = ["--labels", folder / "labels.npy", "--lengths", "30,40,25", "--direction", "lower", "--protocol", protocol]
+    found = []
+    for shift in (0, 5, -5):
+        np.save(folder / "s.npy", flat + shift)
+        result, text = exam(capsys, folder / "s.npy", *words)
+        assert "max - s" in text and "blank" not in text
+        found.append(result["metrics"])
+    assert found[0] == found[1] == found[2]
+    np.save(folder / "s.npy", flat.max() - flat)
+    assert exam(capsys, folder / "s.npy", *words[:4], "--protocol", protocol)[0]["metrics"] == found[0]
+
+
+def test_scores_that_turning_makes_equal_are_counted(case, capsys):
+    _, _, folder = case
+    tiny = np.where(np.arange(95) == 3, 1.0, 1e-30 * np.arange(1, 96))
+    np.save(folder / "tiny.npy", tiny)
+    words = [folder / "tiny.npy", "--labels", folder / "labels.npy", "--lengths", "30,40,25"]
+    _, text = exam(capsys, *words, "--direction", "lower")
+    assert "95 different scores became 2" in text and "logarithm" in text
+
+
+def test_negative_scores_are_blank_where_zero_has_a_meaning(case, capsys):
+    scores, _, folder = case
+    np.save(folder / "low.npy", np.concatenate(list(scores.values())) - 1)
+    words = [folder / "low.npy", "--labels", folder / "labels.npy", "--lengths", "30,40,25"]
+    result, text = exam(capsys, *words, "--protocol", "aed_mae")
+    for name in ("frame_auroc_micro", "frame_auroc_macro", "frame_ap", "frame_eer", "detection_delay"):
+        entry = result["metrics"][name]
+        assert (entry["value"], entry["ci_low"], entry["ci_high"]) == (None, None, None), name
+        assert "aed_mae" in entry["blank"]
+    assert all(row["auroc"] is None and row["ap"] is None for row in result["per_video"])
+    assert result["baselines"]["random"]["value"] is not None
+    assert text.count("an added constant would change") == 1
+
+    result, text = exam(capsys, *words, "--protocol", "sspcab")
+    assert result["metrics"]["frame_auroc_micro"]["value"] is not None
+    assert result["metrics"]["frame_auroc_macro"]["value"] is None
+
+    result, text = exam(capsys, *words, "--protocol", "all")
+    rows = {row["protocol"]: row for row in result["card"]}
+    assert rows["aed_mae"]["auroc_micro"] is None and "aed_mae" in rows["aed_mae"]["blank"]
+    assert rows["ai_vad"]["auroc_micro"] is not None and rows["ai_vad"]["auroc_macro"] is None
+    assert rows["raw"]["auroc_macro"] is not None and rows["raw"]["blank"] is None
+    assert text.count("an added constant would change") == 4
 
 
 def test_clips_without_scores_are_named_and_partial(case, capsys):

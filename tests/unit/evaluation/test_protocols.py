@@ -12,8 +12,17 @@ from tests.unit.evaluation import inputs
 from vadbench.compose import options
 from vadbench.config import DropStep, GaussianStep, GaussianTapsStep, MedianStep, MinMaxStep, SubsampleStep
 from vadbench.errors import ConfigError
-from vadbench.evaluation import apply, frame_auroc, load_protocol, load_protocols, micro, protocol_names
-from vadbench.evaluation.protocols import frames_ahead, parse_protocol
+from vadbench.evaluation import (
+    apply,
+    average_precision,
+    frame_auroc,
+    load_protocol,
+    load_protocols,
+    macro,
+    micro,
+    protocol_names,
+)
+from vadbench.evaluation.protocols import blank_reason, frames_ahead, parse_protocol
 
 NAMES = protocol_names()
 RAW = {
@@ -111,6 +120,61 @@ def test_labels_are_read_by_oracles_only():
         first, second = (apply(protocol, scores, y).scores for y in truths)
         if not protocol.uses_test_labels:
             assert all(np.array_equal(first[v], second[v]) for v in scores), protocol.name
+
+
+def metrics_under(protocol, scores, labels, dataset):
+    """Every number that the protocol could give, by the average that it is taken over."""
+    found = apply(protocol, scores, labels, dataset)
+    pooled = [micro(metric, found.scores, found.labels) for metric in (frame_auroc, average_precision)]
+    return pooled, macro(frame_auroc, found.scores, found.labels, protocol.macro)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dataset", ["default", "shanghaitech"])
+@given(seed=st.integers(0, 2**32 - 1), shift=st.sampled_from([-40.0, -0.5, 3.0]))
+@settings(max_examples=10, deadline=None)
+def test_an_added_constant_changes_nothing_unless_the_protocol_says_so(name, dataset, seed, shift):
+    protocol = load_protocol(name)
+    random = np.random.default_rng(seed)
+    labels = {v: np.arange(n) % 50 >= 30 for v, n in (("a", 60), ("b", 75))} | {"c": np.zeros(40, bool)}
+    scores = {v: random.random(y.size) + 0.3 * y for v, y in labels.items()}
+    moved = {v: s + shift for v, s in scores.items()}
+    (before, macro_before), (after, macro_after) = (
+        metrics_under(protocol, s, labels, dataset) for s in (scores, moved)
+    )
+    averages = {average: blank_reason(protocol, {"a": [-1.0]}, average) is None for average in ("micro", "macro")}
+    pairs = {"micro": (before, after), "macro": (macro_before, macro_after)}
+    for average, (old, new) in pairs.items():
+        if averages[average]:
+            assert new == pytest.approx(old, abs=1e-9)
+        elif shift == -40:  # below every fixed score
+            assert new != pytest.approx(old, abs=1e-9)
+    assert protocol.shift_invariant == all(averages.values())
+
+
+def test_which_published_protocols_depend_on_zero():
+    assert {p.name for p in load_protocols("all") if not p.shift_invariant} == {"aed_mae", "ai_vad", "hf2vad", "sspcab"}
+    assert blank_reason(load_protocol("aed_mae"), {"a": [0.0, 1.0]}, "micro") is None
+    assert blank_reason(load_protocol("sspcab"), {"a": [-1.0]}, "micro") is None
+    reason = blank_reason(load_protocol("sspcab"), {"a": [3.0], "b": [-0.25]}, "macro")
+    assert "sspcab" in reason and "-0.25" in reason
+
+
+@pytest.mark.parametrize(
+    ("change", "truth"),
+    [
+        ({"steps": [{"kind": "median", "size": 3}], "causal": False}, False),
+        ({"steps": [{"kind": "gaussian_taps", "taps": 5, "sigma": 2}], "causal": False}, False),
+        ({"macro": "pad_0_1"}, False),
+        ({"macro": "pad_0_max"}, False),
+        ({"macro": "pad_all"}, True),
+        ({"steps": [{"kind": "gaussian", "sigma": 2}], "causal": False}, True),
+    ],
+)
+def test_shift_invariance_cannot_be_claimed_either(change, truth):
+    assert made_of(**(change | {"shift_invariant": truth})).shift_invariant == truth
+    with pytest.raises(ConfigError, match=f"shift_invariant={not truth}"):
+        made_of(**(change | {"shift_invariant": not truth}))
 
 
 @pytest.mark.parametrize("claim", ["causal", "looks_at_whole_video", "uses_test_labels"])
