@@ -119,8 +119,8 @@ def blank_reason(
     if low >= 0:
         return None
     return (
-        f"protocol {protocol.name} adds {how}, and scores go down to {low:.4g}: an added constant would change this "
-        "number. Give scores of at least 0, such as their distance to the lowest score of the training videos."
+        f"protocol {protocol.name} adds {how}, but scores go down to {low:.4g}: an added constant would change the "
+        "numbers. Give scores of at least 0."
     )
 
 
