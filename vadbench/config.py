@@ -76,6 +76,7 @@ class BackboneConfig:
     std: Triple | None
     precision: Literal["float32", "bfloat16"]
     options: dict[str, float | int | str | bool]  # settings of a filter bank, such as the grid's cell size
+    resize: Literal["area_or_linear", "antialiased", "linear"] = "area_or_linear"  # absent in older records
 
 
 @dataclass(config=_STRICT)

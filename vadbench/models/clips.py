@@ -14,17 +14,22 @@ import numpy as np
 
 from vadbench.backbones.base import Backbone
 from vadbench.backbones.flow_grid import FlowGrid
+from vadbench.backbones.imports import installed_version
 from vadbench.data.prefetch import prefetch
 from vadbench.data.video import Video
 from vadbench.errors import DataError
 from vadbench.models.base import Extractor, Features
 from vadbench.models.flow_maps import FlowMaps
+from vadbench.models.resize import check_method, resize, to_bytes
 
 PreProcess = Callable[[np.ndarray], np.ndarray]
 
 # Clips of the training videos that set the batch-norm statistics of random weights: enough to be stable, few enough to
 # cost seconds.
 CALIBRATION_CLIPS = 16
+
+# Before version 2 an axis that shrinks beside one that grows was not averaged.
+_RESIZE_SPEC = {"area_or_linear": "area_or_linear/2"}
 
 
 @dataclass(frozen=True)
@@ -34,13 +39,18 @@ class PreProcessor:
     Attributes
     ----------
     size: (H, W) to resize to, None to keep the frame's own.
-    mean, std: per channel, for pixels in [0, 1]. With them the result is ``float32 (H, W, 3)``, without them it stays
-        uint8, which is what filter banks take.
+    mean, std: per channel, for pixels in [0, 1]. With them the result is ``float32 (H, W, 3)``, without them it is
+        rounded to uint8, which is what filter banks take.
+    resize: how, see :func:`vadbench.models.resize.resize`; ConfigError for a method that does not exist.
     """
 
     size: tuple[int, int] | None
     mean: tuple[float, float, float] | None
     std: tuple[float, float, float] | None
+    resize: str = "area_or_linear"
+
+    def __post_init__(self) -> None:
+        check_method(self.resize)
 
     @property
     def leaves_frames(self) -> bool:
@@ -48,15 +58,10 @@ class PreProcessor:
         return self.size is None and (self.mean is None or self.std is None)
 
     def __call__(self, frame: np.ndarray) -> np.ndarray:
-        import cv2
-
         if self.size is not None and frame.shape[:2] != self.size:
-            shrinks = self.size[0] < frame.shape[0] or self.size[1] < frame.shape[1]
-            # Area averaging is the anti-aliased choice when a frame shrinks; it is nearest-neighbour when it grows.
-            how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-            frame = cv2.resize(frame, self.size[::-1], interpolation=how)
+            frame = resize(frame, self.size, self.resize)
         if self.mean is None or self.std is None:
-            return frame
+            return to_bytes(frame)
         scaled = frame.astype(np.float32) / np.float32(255)
         return (scaled - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
 
@@ -64,7 +69,12 @@ class PreProcessor:
         """Everything that the prepared frame depends on."""
         import cv2
 
-        return {"resize": "area_or_linear", "opencv": cv2.__version__, **asdict(self)}
+        spec = {"opencv": cv2.__version__, "size": self.size, "mean": self.mean, "std": self.std}
+        if self.size is None:
+            return {"resize": "area_or_linear", **spec}  # what was stored under this stays valid: nothing is resized
+        if self.resize == "antialiased":
+            spec["torch"] = installed_version("torch").partition("+")[0]
+        return {"resize": _RESIZE_SPEC.get(self.resize, self.resize), **spec}
 
 
 @dataclass(frozen=True)

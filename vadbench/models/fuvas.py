@@ -106,7 +106,7 @@ class Fuvas(OneClassMethod):
             backbone, recipe = _build(backbone, layer, pre_trained, weights, seed, device)
             weights_name = recipe.weights
             clip = clip or ClipPlan(recipe.clip_length, recipe.frame_step, recipe.clip_stride)
-            default = PreProcessor(recipe.size, recipe.mean, recipe.std)
+            default = PreProcessor(recipe.size, recipe.mean, recipe.std, recipe.resize)
         elif clip is None:
             raise ConfigError("a backbone of your own needs clip=ClipPlan(length, step, stride)")
         else:
@@ -117,7 +117,7 @@ class Fuvas(OneClassMethod):
             # Networks still need floats in [0, 1]; filter banks take the bytes.
             floats = default.mean is not None
             pre_processor = (
-                PreProcessor(None, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)) if floats else PreProcessor(*[None] * 3)
+                PreProcessor(None, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)) if floats else PreProcessor(None, None, None)
             )
         self.clip = clip
         self.layer = backbone.layers[0]
