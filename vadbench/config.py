@@ -239,6 +239,16 @@ ProtocolStep = Annotated[
 
 
 @dataclass(config=_STRICT)
+class AssumedClips:
+    """The clips that a protocol was published with; a run with other ones gets a remark."""
+
+    clip_length: Positive
+    frame_step: Positive
+    clip_stride: Positive
+    target_frame: Literal["first", "mid", "last", "all"]
+
+
+@dataclass(config=_STRICT)
 class ProtocolConfig:
     """What is done to raw scores before a metric sees them (conf/protocol/*.yaml)."""
 
@@ -252,6 +262,7 @@ class ProtocolConfig:
     uses_test_labels: bool  # an oracle; checked
     shift_invariant: bool = True  # a constant added to all scores changes no number; checked
     note: str = ""  # what a reader of its numbers should know
+    assumes: AssumedClips | None = None  # for methods that score clips
     card: bool = False  # print the numbers under every protocol, not only write them
 
 

@@ -26,6 +26,7 @@ _NOT_IN_KEY = {
     "model.heatmap_frames",
     "model.visualizer",
     "on_existing",
+    "protocol.assumes",
     "protocol.card",
     "protocol.note",
     "protocol.shift_invariant",  # follows from the steps and the convention of macro AUROC
@@ -142,3 +143,22 @@ def caveats(record: Mapping[str, Any]) -> list[str]:
     if record["names"]["model"] == "fuvas" and record["names"]["backbone"] in ("flow_grid", "gradient3d"):
         said.append(f"FUVAS on {record['names']['backbone']} features, not on a pretrained network")
     return said
+
+
+def assumed_clips(config: RunConfig) -> list[str]:
+    """What the protocol assumes of a run's clips where they are other ones; nothing for methods without clips."""
+    protocol, backbone = config.protocol, config.backbone
+    if protocol.assumes is None or backbone is None:
+        return []
+    target = getattr(config.model, "target_frame", None)
+    plan = {
+        "backbone.clip_length": (protocol.assumes.clip_length, backbone.clip_length),
+        "backbone.frame_step": (protocol.assumes.frame_step, backbone.frame_step),
+        "backbone.clip_stride": (protocol.assumes.clip_stride, backbone.clip_stride),
+        "model.target_frame": (protocol.assumes.target_frame, target),
+    }
+    others = [f"{key}={assumed} (here {own})" for key, (assumed, own) in plan.items() if assumed != own]
+    if not others:
+        return []
+    said = f"protocol {protocol.name} assumes {', '.join(others)}"
+    return [f"{said}: the same frames count, with scores of other clips; not comparable with numbers of its source"]

@@ -22,7 +22,7 @@ from vadbench.errors import VadbenchError
 from vadbench.models.base import Detector
 from vadbench.models.catalog import build
 from vadbench.provenance import forget_peak_memory, now, peak_memory_mb, source_version
-from vadbench.record import caveats, coverage, describe_dataset, fingerprint, names, score_table, weights
+from vadbench.record import assumed_clips, caveats, coverage, describe_dataset, fingerprint, names, score_table, weights
 from vadbench.run_folder import RunFolder, plain
 from vadbench.scoring import Scored, maps_on_disk, score_dataset, timed
 from vadbench.store.features import FeatureStore
@@ -105,6 +105,9 @@ def _work(
     config: RunConfig, dataset: Dataset, detector: Detector, folder: Path, timings: dict[str, float]
 ) -> dict[str, Any]:
     """The work of one run; returns its record."""
+    remarks = assumed_clips(config)
+    for remark in remarks:
+        log.warning(remark)
     store = open_store(config)
     scored = score_dataset(detector, dataset, store, maps_on_disk(folder / "maps"), config.runtime.progress)
     timings |= scored.timings
@@ -134,7 +137,7 @@ def _work(
         "peak_memory_mb": round(peak_memory_mb(), 1),
         "provenance": source_version(),
     }
-    return record | {"warnings": [*caveats(record), *dataset.warnings, *faults(dataset)]}
+    return record | {"warnings": [*caveats(record), *remarks, *dataset.warnings, *faults(dataset)]}
 
 
 def write_scores(folder: Path, dataset: Dataset, scored: Scored) -> None:

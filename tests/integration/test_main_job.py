@@ -68,6 +68,12 @@ def test_heat_maps_where_wanted(work: Path) -> None:
     assert len(list((folder / "pictures").glob("heat_*.png"))) == 4
 
 
+def test_a_protocol_for_other_clips_says_so_first_and_last(work: Path) -> None:
+    out, err = vadbench(work, *FUVAS, "protocol=anomalib_fuvas", "results=clips")
+    said = "protocol anomalib_fuvas assumes backbone.clip_length=13 (here 4)"
+    assert f"WARNING: {said}" in err and f"! {said}" in out
+
+
 @pytest.mark.parametrize(
     ("words", "part"),
     [

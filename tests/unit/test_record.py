@@ -31,6 +31,7 @@ def key(*words: str, specs: Any = None, data: str = "d", labels: str = "l") -> s
         "model.visualizer=false",
         "model.heatmap_frames=3",
         "protocol.source=words",
+        "+protocol.assumes={clip_length:2,frame_step:1,clip_stride:1,target_frame:last}",
         "launcher=ray",
     ],
 )

@@ -6,6 +6,7 @@ Shape legend: T frames.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -32,9 +33,9 @@ def protocol_card(
 
     Keys: protocol, version, oracle, auroc_micro, ci_low, ci_high, auroc_macro, macro (its convention), ap, eer,
     n_frames (kept), n_anomalous, share_kept, causal, frames_ahead (null: the whole video), chosen, gain_over_raw,
-    source, note, blank (why numbers of the row mean nothing and are NaN, or None; see
-    :func:`vadbench.evaluation.protocols.blank_reason`). ``gain_over_raw``: micro AUROC minus that of the raw scores,
-    in every row. Undefined values are NaN.
+    source, note, assumes (the clips that it was published with, or null), blank (why numbers of the row mean nothing
+    and are NaN, or None; see :func:`vadbench.evaluation.protocols.blank_reason`). ``gain_over_raw``: micro AUROC minus
+    that of the raw scores, in every row. Undefined values are NaN.
     ``frames_by_video``: as :func:`vadbench.evaluation.apply`.
     """
     listed = list(protocols) if protocols is not None else p.load_protocols("all")
@@ -84,6 +85,7 @@ def _row(
         "gain_over_raw": found.value - raw,
         "source": protocol.source,
         "note": protocol.note,
+        "assumes": asdict(protocol.assumes) if protocol.assumes else None,
     }
 
 
@@ -96,6 +98,9 @@ def format_card(rows: Sequence[Mapping[str, Any]]) -> str:
         text += '\n\nTuned on the test labels (not results: what looking would have "gained" over raw)\n' + _table(
             oracles
         )
+    for row in rows:
+        if row["assumes"]:
+            text += f"\n{row['protocol']} assumes {', '.join(f'{k}={v}' for k, v in row['assumes'].items())}"
     return text
 
 

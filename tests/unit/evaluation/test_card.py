@@ -66,6 +66,14 @@ def test_oracles_come_last_and_are_called_so(run):
     )
 
 
+def test_protocols_that_assume_clips_say_so_below_the_table(run):
+    rows = protocol_card(*run, protocols=load_protocols(["raw", "anomalib_fuvas"]), resamples=10)
+    assert rows[0]["assumes"] is None
+    assert rows[1]["assumes"] == {"clip_length": 13, "frame_step": 1, "clip_stride": 10, "target_frame": "last"}
+    last = format_card(rows).splitlines()[-1]
+    assert last == "anomalib_fuvas assumes clip_length=13, frame_step=1, clip_stride=10, target_frame=last"
+
+
 def test_a_chosen_few_and_undefined_values(run):
     rows = protocol_card(*run, protocols=load_protocols(["hf2vad", "raw"]), resamples=50)
     assert [row["protocol"] for row in rows] == ["hf2vad", "raw"]
