@@ -69,12 +69,12 @@ class PreProcessor:
         """Everything that the prepared frame depends on."""
         import cv2
 
-        spec = {"opencv": cv2.__version__, "size": self.size, "mean": self.mean, "std": self.std}
-        if self.size is None:
-            return {"resize": "area_or_linear", **spec}  # what was stored under this stays valid: nothing is resized
+        spec: dict[str, Any] = {"size": self.size, "mean": self.mean, "std": self.std}
+        if self.size is None:  # nothing is resized: what was stored under this stays valid whatever the method
+            return {"resize": "area_or_linear", "opencv": cv2.__version__, **spec}
         if self.resize == "antialiased":
-            spec["torch"] = installed_version("torch").partition("+")[0]
-        return {"resize": _RESIZE_SPEC.get(self.resize, self.resize), **spec}
+            return {"resize": self.resize, "torch": installed_version("torch").partition("+")[0], **spec}
+        return {"resize": _RESIZE_SPEC.get(self.resize, self.resize), "opencv": cv2.__version__, **spec}
 
 
 @dataclass(frozen=True)
