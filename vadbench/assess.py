@@ -127,7 +127,8 @@ def _boxes(
     scores: Sequence[VideoScores],
     table: Callable[[Video, VideoScores], pd.DataFrame | None],
 ) -> pd.DataFrame | None:
-    """One table of boxes over all videos; None unless every video has one."""
-    tables = [(video.id, table(video, result)) for video, result in zip(videos, scores, strict=True)]
+    """One table of boxes over all videos whose labels are known; None unless every such video has one."""
+    pairs = zip(videos, scores, strict=True)
+    tables = [(video.id, table(video, result)) for video, result in pairs if video.labels is not None]
     found = [boxes.assign(video=video) for video, boxes in tables if boxes is not None]
     return pd.concat(found, ignore_index=True) if found and len(found) == len(tables) else None

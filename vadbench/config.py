@@ -144,6 +144,8 @@ class FolderConfig(DatasetConfig):
     name: Literal["folder"]
     labels: str | None  # frame labels, if not found beside train and test: a file, or a folder with one for each video
     intervals: Literal["from_0_half_open", "from_1_inclusive"]  # how start and end of an interval are meant
+    # A test video that a table of intervals or boxes has no row of: not evaluated, or normal throughout.
+    unlisted: Literal["unknown", "normal"] = "unknown"
 
 
 AnyDataset = Annotated[

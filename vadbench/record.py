@@ -22,6 +22,7 @@ _NOT_IN_KEY = {
     "dataset.root",
     "dataset.labels",
     "dataset.masks_root",
+    "dataset.unlisted",
     "launcher",
     "model.heatmap_frames",
     "model.visualizer",
@@ -134,7 +135,7 @@ def caveats(record: Mapping[str, Any]) -> list[str]:
             f"{of.get('test_videos')} test videos; not comparable with published numbers"
         )
     elif data["expected"] and not data["comparable"]:
-        said.append("a subset of the official split was chosen; not comparable with published numbers")
+        said.append("not the full official split with its official labels; not comparable with published numbers")
     said += [
         f"RANDOM WEIGHTS ({part['part']}): this is not a number of the published method"
         for part in record["weights"]

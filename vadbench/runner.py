@@ -16,9 +16,10 @@ from filelock import FileLock
 
 from vadbench.assess import assess, assess_scenes
 from vadbench.config import RunConfig
+from vadbench.data.alike import sizes
 from vadbench.data.catalog import dataset_digest, faults, label_digest, load_dataset
 from vadbench.data.video import Dataset
-from vadbench.errors import VadbenchError
+from vadbench.errors import ConfigError, VadbenchError
 from vadbench.models.base import Detector
 from vadbench.models.catalog import build
 from vadbench.provenance import forget_peak_memory, now, peak_memory_mb, source_version
@@ -70,6 +71,13 @@ def prepare(config: RunConfig, dataset: Dataset | None = None) -> tuple[Dataset,
     """The data set and the detector of ``config``; all that is wrong with either is raised here."""
     dataset = dataset or load_dataset(config.dataset)
     detector = build(config)
+    found = sizes(dataset) if getattr(detector, "needs_one_size", False) else None
+    if found is not None:
+        raise ConfigError(
+            f"frames differ in size, and model={config.model.name} compares features place by place: {found}. "
+            "Bring all to one size with backbone.size=[HEIGHT,WIDTH], or choose some (dataset.train_videos, "
+            "dataset.test_videos)."
+        )
     detector.extractor.prepare(dataset.train)
     return dataset, detector
 

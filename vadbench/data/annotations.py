@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from vadbench.config import FolderConfig
 from vadbench.data import label_files
+from vadbench.data.frame_labels import Listed
 from vadbench.data.frames import holds_images, list_images, natural_key
 from vadbench.data.label_files import LabelFiles, read_labels
 from vadbench.data.label_names import Names, training_video
 from vadbench.data.layout import is_stray, show_tree
 from vadbench.data.masks import ImageMasks, StackMasks, any_of, mask_size
 from vadbench.data.mat_masks import MatMasks
-from vadbench.data.source import Policy, TooLarge
+from vadbench.data.reconcile import lost_inside
+from vadbench.data.source import Policy, TooLarge, policy_of
 from vadbench.data.track_files import Boxes, no_boxes, read_tracks
 from vadbench.data.video import MaskSource, Video
 from vadbench.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_READ = ("labels", *(f"labels{suffix}" for suffix in label_files.SUFFIXES))
 
 
 @dataclass
@@ -31,11 +36,14 @@ class Annotations:
 
     Attributes
     ----------
+    unlisted: whether a video that a table of intervals, or of boxes where the labels come from those, does not name is
+        unknown or normal.
     labels, masks, tracks: by video id; None where there are none of the kind at all.
     masks: path and source. tracks_source: name of the file or folder of tracks.
     warnings: what a reader should know.
     """
 
+    unlisted: Literal["unknown", "normal"]
     labels: LabelFiles | None = None
     masks: dict[str, tuple[Path, MaskSource]] = field(default_factory=dict)
     tracks: dict[str, Boxes] | None = None
@@ -44,23 +52,36 @@ class Annotations:
 
 
 def find_annotations(
-    base: Path, labels: Path | None, names: Names, only: str | None, one_based: bool, policy: Policy
+    base: Path, labels: Path | None, names: Names, only: str | None, config: FolderConfig
 ) -> Annotations:
     """Everything in ``base``: ``labels.csv`` (npy, txt) or ``labels/``, ``masks/``, ``tracks.csv`` or ``tracks/``.
 
     ``labels``: where the frame labels are instead. ``only``: the id of the test video if there is but one.
-    ``one_based``: how intervals are meant.
     """
-    found = Annotations()
-    labels = labels or _one_of([base / "labels", *(base / f"labels{suffix}" for suffix in label_files.SUFFIXES)])
+    found = Annotations(config.unlisted)
+    one_based = config.intervals == "from_1_inclusive"
+    labels = labels or _one_of([base / name for name in _READ])
     if labels is not None:
         found.labels = read_labels(labels, names, one_based, only, found.warnings)
+    if config.labels is None:
+        found.warnings += _unread(base, config)
     if (base / "masks").is_dir():
-        found.masks = _masks(base / "masks", names, policy, found.warnings)
+        found.masks = _masks(base / "masks", names, policy_of(config), found.warnings)
     tracks = _one_of([base / "tracks", base / "tracks.csv"])
     if tracks is not None:
         found.tracks, found.tracks_source = read_tracks(tracks, names, found.warnings), tracks.name
     return found
+
+
+def _unread(base: Path, config: FolderConfig) -> list[str]:
+    """Files that are called like labels, beside the labels or beside the videos, and are of no form that is read."""
+    folders = dict.fromkeys([base, Path(config.root or base).expanduser()])
+    paths = [path for folder in folders for path in sorted(folder.iterdir())]
+    return [
+        f"{path}: it is not read. Frame labels are read from {', '.join(_READ[1:])} or a folder labels/ in {base}"
+        for path in paths
+        if path.stem.casefold() in ("label", "labels") and not (path.parent == base and path.name in _READ)
+    ]
 
 
 def _one_of(paths: list[Path]) -> Path | None:
@@ -100,19 +121,24 @@ def _masks(folder: Path, names: Names, policy: Policy, warnings: list[str]) -> d
     return found
 
 
-def remarks(found: Annotations, ids: Sequence[str]) -> list[str]:
-    """That nothing is known, or which videos count as normal because a table of all anomalies does not name them."""
+def remarks(found: Annotations, videos: Sequence[Video]) -> list[str]:
+    """That nothing is known, or which of the annotated ``videos`` a table of all anomalies has no row of."""
     if found.labels is None and not found.masks and found.tracks is None:
         return ["no labels, masks or tracks: scores only, no metrics"]
-    tables: list[tuple[str, Collection[str]]] = []
-    if found.labels is not None and found.labels.others_normal:
-        tables.append((found.labels.path.name, [*found.labels.by_video, *found.masks]))
-    elif found.labels is None and not found.masks and found.tracks is not None:
-        tables.append((found.tracks_source, found.tracks.keys()))
-    left = [(source, [video for video in ids if video not in named]) for source, named in tables]
-    return [
-        f"{source} does not name {_some(videos)}: all frames there count as normal" for source, videos in left if videos
-    ]
+    if found.labels is not None and found.labels.intervals:
+        table, named, row = found.labels.path.name, {*found.labels.by_video, *found.masks}, "a row '{},,' or "
+    elif found.labels is None and found.tracks is not None:
+        table, named, row = found.tracks_source, {*found.tracks, *found.masks}, ""
+    else:
+        return []
+    left = [video.id for video in videos if video.id not in named]
+    unknown = [video.id for video in videos if video.labels is None]
+    if left and found.unlisted == "normal":
+        return [f"{table} has no row of {_some(left)}: all frames there count as normal (dataset.unlisted=normal)"]
+    if unknown:
+        row = row.format(unknown[0])
+        return [f"{table} has no row of {_some(unknown)}. If all is normal there, say so: {row}dataset.unlisted=normal"]
+    return []
 
 
 def annotate(video: Video, found: Annotations, policy: Policy) -> tuple[Video, str]:
@@ -133,6 +159,10 @@ def annotate(video: Video, found: Annotations, policy: Policy) -> tuple[Video, s
         if policy.on_fault == "error":
             raise
         return video, "none"  # it will be left out, with a record
+    lost = lost_inside(video, _lengths(video.id, n_frames, found)) if policy.on_fault == "skip" else None
+    if lost is not None:
+        found.warnings.append(lost)
+        return video, "none"
     if masks is not None:
         _check_masks(*masks, n_frames, size, name, policy)
     tracks = _tracks(video.id, found, n_frames, size, name, policy)
@@ -140,9 +170,20 @@ def annotate(video: Video, found: Annotations, policy: Policy) -> tuple[Video, s
     if labels is None and masks is not None:
         labels, source = any_of(masks[1]), "masks"
         _check_named(video.id, masks[0], labels, found, policy)
-    elif labels is None and tracks is not None:
+    elif labels is None and tracks is not None and (video.id in (found.tracks or ()) or found.unlisted == "normal"):
         labels, source = np.isin(np.arange(n_frames), tracks["frame"]), found.tracks_source
     return Video(video.id, video.source, labels, None if masks is None else masks[1], tracks), source
+
+
+def _lengths(video: str, n_frames: int, found: Annotations) -> list[int]:
+    """The numbers of frames that the labels and masks of a video count; intervals say one where they end beyond it."""
+    counted = []
+    labels = found.labels.by_video.get(video) if found.labels is not None else None
+    if isinstance(labels, Listed):
+        counted.append(len(labels.values))
+    elif labels is not None and labels.spans and labels.spans[-1][2] > n_frames:
+        counted.append(labels.spans[-1][2])
+    return counted + ([len(found.masks[video][1])] if video in found.masks else [])
 
 
 def _labels(video: str, found: Annotations, n_frames: int, name: str, policy: Policy) -> tuple[np.ndarray | None, str]:
@@ -150,7 +191,7 @@ def _labels(video: str, found: Annotations, n_frames: int, name: str, policy: Po
         return None, "none"
     of_video = found.labels.by_video.get(video)
     if of_video is None:
-        normal = found.labels.others_normal and video not in found.masks
+        normal = found.labels.intervals and found.unlisted == "normal" and video not in found.masks
         return (np.zeros(n_frames, bool), found.labels.source) if normal else (None, "none")
     labels, complaint = of_video.fit(n_frames, name)
     _complain(complaint, "labels are matched from the first frame, frames beyond them are normal", policy, found)
@@ -158,8 +199,8 @@ def _labels(video: str, found: Annotations, n_frames: int, name: str, policy: Po
 
 
 def _check_named(video: str, path: Path, labels: np.ndarray, found: Annotations, policy: Policy) -> None:
-    """Masks that mark something in a video that a table of all intervals does not name contradict it."""
-    if found.labels is not None and found.labels.others_normal and labels.any():
+    """Masks that mark something in a video contradict a table by which it is normal, since it is not in it."""
+    if found.labels is not None and found.labels.intervals and found.unlisted == "normal" and labels.any():
         first = int(labels.argmax())
         complaint = (
             f"{path}: frame {first} of {video!r} is marked, but {found.labels.path} has no interval of that video"

@@ -9,6 +9,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from vadbench.config import DatasetConfig
+from vadbench.data.alike import encodings, sizes
+from vadbench.data.known_labels import edited
 from vadbench.data.layout import show_tree
 from vadbench.data.reconcile import reconcile, unsound
 from vadbench.data.source import FirstFrames, Policy, Source, policy_of
@@ -47,6 +49,15 @@ def load_dataset(config: DatasetConfig) -> Dataset:
     policy = policy_of(config)
     dataset: Dataset = DATASETS.load(config.name)(config)
     warnings = list(dataset.warnings)
+    differ = edited(dataset.name, {video.id: video.labels for video in dataset.test if video.labels is not None})
+    if differ:
+        shown = ", ".join(f"{clip}: {count}" for clip, count in list(differ.items())[:6])
+        more = ", ..." if len(differ) > 6 else ""
+        total = f"{sum(differ.values()):,} frames differ from the official labels"
+        warnings.append(
+            f"{dataset.label_source}: edited, {total} ({shown}{more}); not comparable with published numbers"
+        )
+        dataset = replace(dataset, label_source=f"{dataset.label_source} (edited: {total})")
     train = _settle(dataset.train, config.train_videos, "train_videos", config.max_frames, policy, warnings)
     test = _settle(dataset.test, config.test_videos, "test_videos", config.max_frames, policy, warnings)
     for split, videos in (("train", train), ("test", test)):
@@ -55,24 +66,35 @@ def load_dataset(config: DatasetConfig) -> Dataset:
     chosen = config.train_videos is not None or config.test_videos is not None or config.max_frames is not None
     if config.on_fault == "skip" and bytes_on_disk([*train, *test]) <= _READ_ON_LOAD:
         warnings += [line for video in [*train, *test] for line in unsound(video)]
-    _mention_missing_labels(config, dataset.label_source, test, warnings)
-    settled = replace(dataset, train=train, test=test, warnings=tuple(warnings))
-    return replace(settled, comparable=not chosen and _is_official(settled))
+    settled = replace(dataset, train=train, test=test)
+    doubts = [*_missing_labels(config, dataset.label_source, test), *_mixed_sizes(settled)]
+    unlike = encodings(settled)
+    return replace(
+        settled,
+        comparable=not chosen and not differ and _is_official(settled),
+        warnings=(*warnings, *doubts, *unlike),
+        # Videos of one's own may lack labels and differ in size; the official ones do not.
+        remarks=(*dataset.remarks, *unlike, *(() if dataset.expected else doubts)),
+    )
 
 
-def _mention_missing_labels(
-    config: DatasetConfig, label_source: str, test: Sequence[Video], warnings: list[str]
-) -> None:
-    """A warning where some test videos have no labels; an error where a masks root was given and nothing was in it."""
+def _mixed_sizes(dataset: Dataset) -> list[str]:
+    found = sizes(dataset)
+    return [f"frames differ in size: {found}"] if found else []
+
+
+def _missing_labels(config: DatasetConfig, label_source: str, test: Sequence[Video]) -> list[str]:
+    """A line where some test videos have no labels; an error where a masks root was given and nothing was in it."""
     bare = [video.id for video in test if video.labels is None]
     if config.masks_root and label_source == "none" and all(video.masks is None for video in test):
         raise DataError(
             f"dataset.masks_root={config.masks_root}: neither labels nor masks of {config.name} are in it or in "
             f"dataset.root. It holds:\n{show_tree(Path(config.masks_root).expanduser())}"
         )
-    if bare and len(bare) < len(test):
-        shown = ", ".join(bare[:6]) + (", ..." if len(bare) > 6 else "")
-        warnings.append(f"no labels for {len(bare)} of {len(test)} test videos: {shown}")
+    if not bare or len(bare) == len(test):
+        return []
+    shown = ", ".join(bare[:6]) + (", ..." if len(bare) > 6 else "")
+    return [f"no labels for {len(bare)} of {len(test)} test videos, which are left out of the metrics: {shown}"]
 
 
 def _settle(

@@ -230,7 +230,7 @@ def format_report(report: CheckReport) -> str:
         f"{report.name}: {report.root}",
         f"  tree           {report.tree or '-'}",
         f"  labels         {report.label_source}",
-        f"  comparable     {'yes' if report.comparable else 'no: not the full official split'}",
+        f"  comparable     {'yes' if report.comparable else 'no: not the full official split with its labels'}",
         "",
         f"  {'':24}{'found':>10}{'official':>10}",
     ]

@@ -45,20 +45,19 @@ def load(config: FolderConfig) -> Dataset:
     warnings: list[str] = []
     train, test = _entries(root, "train", warnings), _entries(root, "test", warnings)
     base = _existing(config.masks_root, "masks_root") if config.masks_root else root
-    names, one_based = Names(train, test), config.intervals == "from_1_inclusive"
     only = next(iter(test)) if len(test) == 1 else None
-    found = find_annotations(base, _labels_path(config, base), names, only, one_based, policy)
+    found = find_annotations(base, _labels_path(config, base), Names(train, test), only, config)
     videos, sources = [], set()
     for video in select([_video(name, path, policy) for name, path in test.items()], config.test_videos, "test_videos"):
         known, source = annotate(video, found, policy)
         videos.append(known)
         sources.add(source)
-    said = tuple(remarks(found, [video.id for video in videos]))
+    said = tuple(remarks(found, videos))
     return Dataset(
         name=config.name,
         train=tuple(_video(name, path, policy) for name, path in train.items()),
         test=tuple(videos),
-        label_source=" and ".join(sorted(sources - {"none"})) or "none",
+        label_source=" and ".join(sorted(sources - {"none"})) or (found.labels.source if found.labels else "none"),
         tree=f"train: {_kinds(train)}; test: {_kinds(test)}",
         warnings=(*warnings, *found.warnings, *said),
         remarks=said,

@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from vadbench.data.image import SUFFIXES, decode, header_size
-from vadbench.data.source import Fault, Policy, Source, TooLarge
+from vadbench.data.source import Encoding, Fault, Policy, Source, TooLarge
 from vadbench.errors import DataError
+
+_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP"}
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
@@ -79,6 +81,18 @@ class ImageFolder(Source):
         if self._size is None:
             raise DataError(f"{self.folder}: no frame in it can be read.")
         return self._size
+
+    @property
+    def encoding(self) -> Encoding | None:
+        """By the first file."""
+        first = next((path for path in self.files if path is not None), None)
+        if first is None:
+            return None
+        kind = _FORMATS.get(first.suffix.lower(), first.suffix.lower())
+        if kind != "JPEG":
+            return Encoding(kind, True, None)
+        height, width = self.size
+        return Encoding(kind, False, 8 * first.stat().st_size / (height * width))
 
     @property
     def decoder(self) -> str:

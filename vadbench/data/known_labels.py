@@ -1,10 +1,11 @@
-"""Frame labels of official label files, known by the file's SHA-256, so that a start need not inflate them."""
+"""Official frame labels: by a label file's SHA-256, so that a start need not inflate it, and by data set and clip."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import lzma
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
@@ -29,13 +30,41 @@ class KnownLabels:
 
 @functools.cache
 def _table(name: str) -> dict[str, np.ndarray]:
-    packed = resources.files("vadbench.data").joinpath(f"{name}_labels.tsv.xz").read_bytes()
-    table = {}
-    for line in lzma.decompress(packed).decode().splitlines()[1:]:
-        digest, frames, ranges = line.split("\t")
-        pairs = [tuple(map(int, part.split("-"))) for part in ranges.split(",") if part]
-        table[digest] = from_ranges([(first, last) for first, last in pairs], int(frames), name)
-    return table
+    return {digest: _labels(ranges, int(frames), name) for digest, frames, ranges in _rows(f"{name}_labels")}
+
+
+def _rows(table: str) -> list[list[str]]:
+    packed = resources.files("vadbench.data").joinpath(f"{table}.tsv.xz").read_bytes()
+    return [line.split("\t") for line in lzma.decompress(packed).decode().splitlines()[1:]]
+
+
+def _labels(ranges: str, frames: int, where: str) -> np.ndarray:
+    pairs = [part.split("-") for part in ranges.split(",") if part]
+    return from_ranges([(int(first), int(last)) for first, last in pairs], frames, where)
+
+
+def official_labels(dataset: str) -> dict[str, np.ndarray]:
+    """Clip to ``bool (T,)``, the official frame labels of a data set by name; empty where none are known.
+
+    The table ``official_labels.tsv.xz`` beside this module: data set, clip, number of frames, anomalous ranges from 1.
+    """
+    return _official().get({"avenue17": "avenue"}.get(dataset, dataset), {})
+
+
+def edited(dataset: str, labels: Mapping[str, np.ndarray]) -> dict[str, int]:
+    """Clip to the number of frames whose label is not the official one; clips of other lengths are left out."""
+    official = official_labels(dataset)
+    pairs = {clip: (given, official[clip]) for clip, given in labels.items() if clip in official}
+    found = {clip: int((given != own).sum()) for clip, (given, own) in pairs.items() if len(given) == len(own)}
+    return {clip: count for clip, count in found.items() if count}
+
+
+@functools.cache
+def _official() -> dict[str, dict[str, np.ndarray]]:
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for dataset, clip, frames, ranges in _rows("official_labels"):
+        found.setdefault(dataset, {})[clip] = _labels(ranges, int(frames), clip)
+    return found
 
 
 def as_table(labels: dict[str, np.ndarray]) -> bytes:

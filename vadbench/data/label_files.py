@@ -24,12 +24,12 @@ _OF_ONE = "start,end or frame,label or label"
 
 @dataclass(frozen=True)
 class LabelFiles:
-    """Labels by test video, the file or folder and its kind, and whether other videos are normal (else: unknown)."""
+    """Labels by test video, the file or folder and its kind, and whether it lists intervals of all videos."""
 
     by_video: dict[str, FrameLabels]
     path: Path
     source: str
-    others_normal: bool = False
+    intervals: bool = False
 
 
 def read_labels(path: Path, names: Names, one_based: bool, only: str | None, left_out: list[str]) -> LabelFiles:
@@ -49,7 +49,7 @@ def read_labels(path: Path, names: Names, one_based: bool, only: str | None, lef
         table = read_table(path)
         if table.has("start", "end"):
             kind = "intervals from 1, ends included" if one_based else "intervals from 0, half-open"
-            return LabelFiles(_intervals(table, names, one_based), path, f"{path.name} ({kind})", others_normal=True)
+            return LabelFiles(_intervals(table, names, one_based), path, f"{path.name} ({kind})", intervals=True)
         if table.has("frame", "label"):
             return LabelFiles(_frames(table, names), path, f"{path.name} (a label for every frame)")
         raise unknown_columns(table, _OF_ALL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -32,11 +33,41 @@ def reconcile(video: Video, policy: Policy, warnings: list[str]) -> Video | None
         except DataError as error:
             _report(f"{error}; video {video.id} is left out", f"{error}", policy, warnings)
             return None
+        if policy.on_fault == "skip":
+            video = _without_lost(video, warnings)
         video = _fit_labels(video, policy, warnings)
         video = _fit_masks(video, size, policy, warnings)
     if isinstance(video.source, Source):
         warnings += [line for line in [*video.source.damage, *video.source.notes] if line not in warnings]
     return video
+
+
+def _without_lost(video: Video, warnings: list[str]) -> Video:
+    """``video`` without what is known of its frames, if frames were lost and those after have other numbers now."""
+    known = [len(each) for each in (video.labels, video.masks) if each is not None]
+    if not known and video.tracks is None:
+        return video
+    reason = lost_inside(video, known)
+    if reason is None:
+        return video
+    warnings.append(reason)
+    return replace(video, labels=None, masks=None, tracks=None)
+
+
+def lost_inside(video: Video, known: Sequence[int]) -> str | None:
+    """A line on why labels can't be matched with the frames of a damaged video, None where they can.
+
+    ``known``: the numbers of frames that its labels and masks have.
+    """
+    if not isinstance(video.source, Source) or video.n_frames in known:
+        return None
+    reason = video.source.lost_inside(max(known, default=None))
+    if reason is None:
+        return None
+    return (
+        f"{_name(video)}: frames are lost in it ({reason}), so those after them no longer have the numbers that labels "
+        f"count; video {video.id} is scored, and its labels, masks and boxes are left out"
+    )
 
 
 def unsound(video: Video) -> list[str]:

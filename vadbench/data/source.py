@@ -56,6 +56,18 @@ class Fault:
     message: str
 
 
+@dataclass(frozen=True)
+class Encoding:
+    """How pictures were compressed: the codec or image format, whether it loses nothing, and bits for each pixel.
+
+    ``bits_per_pixel`` is a rough mean over the video; None for lossless ones, or where it takes reading the file.
+    """
+
+    name: str
+    lossless: bool
+    bits_per_pixel: float | None
+
+
 class Source(ABC):
     """Base of the frame sources. Subclasses yield pictures or faults in order; this class applies the policy.
 
@@ -90,6 +102,19 @@ class Source(ABC):
     @abstractmethod
     def decoder(self) -> str:
         """Name and version of what turns the bytes into pixels."""
+
+    @property
+    def encoding(self) -> Encoding | None:
+        """How the frames were compressed, None if they were not or that is unknown. Nothing is decoded for it."""
+        return None
+
+    def lost_inside(self, promised: int | None) -> str | None:
+        """Why frames seem to be lost before or between those that are there, so that numbers are not the original ones.
+
+        ``promised``: number of frames of the original, as its labels or masks say it (at least); None where they don't.
+        If it is :attr:`n_frames`, nothing is lost.
+        """
+        return None
 
     @abstractmethod
     def _pictures(self) -> Iterator[np.ndarray | Fault]:
@@ -209,6 +234,10 @@ class FirstFrames(Source):
     @property
     def decoder(self) -> str:
         return self._source.decoder
+
+    @property
+    def encoding(self) -> Encoding | None:
+        return self._source.encoding
 
     def _pictures(self) -> Iterator[np.ndarray | Fault]:
         pictures = self._source._pictures()

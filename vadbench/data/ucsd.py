@@ -20,9 +20,9 @@ from vadbench.data.layout import (
     required_root,
     video_entries,
 )
-from vadbench.data.masks import ImageMasks
+from vadbench.data.masks import ImageMasks, any_of
 from vadbench.data.official_files import certify, clip_lengths
-from vadbench.data.source import policy_of
+from vadbench.data.source import Policy, policy_of
 from vadbench.data.video import Dataset, Video
 from vadbench.errors import DataError
 
@@ -55,7 +55,7 @@ _TREES = (
 
 
 def load(config: DatasetConfig) -> Dataset:
-    """UCSD Ped1 or Ped2, by ``config.name``; labels from the ``.m`` list, else from the redistributed ``.mat``."""
+    """UCSD Ped1 or Ped2, by ``config.name``; labels from the ``.m`` list, the ``.mat``, or else the masks."""
     number = config.name[-1]
     policy = policy_of(config)
     root = required_root(config.root, config.name, expected_tree(config.name))
@@ -63,11 +63,16 @@ def load(config: DatasetConfig) -> Dataset:
     train, test, tree = _splits(root, number, config.name)
     labels, label_source = _labels(folders, number)
     masks = _mask_folders(folders, number)
+    if labels is None and masks:
+        label_source = "Test*_gt masks"
     videos = []
     for path in test:
         video, source = number_id(path.stem), open_source(path, policy)
-        known = pick(labels, video, source.n_frames, label_source) if labels is not None else None
         mask = ImageMasks(masks[video], policy) if video in masks else None
+        if labels is not None:
+            known = pick(labels, video, source.n_frames, label_source)
+        else:
+            known = any_of(mask) if mask is not None and not _is_damaged(mask, policy) else None
         videos.append(Video(video, source, labels=known, masks=mask))
     return Dataset(
         name=config.name,
@@ -76,8 +81,20 @@ def load(config: DatasetConfig) -> Dataset:
         label_source=label_source,
         tree=tree,
         expected=OFFICIAL[config.name],
-        warnings=() if labels is not None else (f"neither UCSDped{number}.m nor ped{number}.mat found: scores only",),
+        warnings=tuple(_warnings(number, label_source)),
     )
+
+
+def _is_damaged(mask: ImageMasks, policy: Policy) -> bool:
+    """True for masks that will be left out, with a record."""
+    return policy.on_fault == "skip" and bool(mask.unsound())
+
+
+def _warnings(number: str, label_source: str) -> list[str]:
+    lists = f"neither UCSDped{number}.m nor ped{number}.mat found"
+    if label_source == "none":
+        return [f"{lists}, and no masks: scores only"]
+    return [] if label_source.endswith((".m", ".mat")) else [f"{lists}: labels come from the masks (any pixel)"]
 
 
 def reference_labels(config: DatasetConfig) -> dict[str, np.ndarray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from vadbench.data.image import to_uint8
 from vadbench.data.packets import Scan, packets, read_packets, reason
-from vadbench.data.source import Fault, Policy, Source
+from vadbench.data.source import Encoding, Fault, Policy, Source, sha256
 from vadbench.errors import DataError
 
 SUFFIXES = (".avi", ".mp4", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".webm", ".wmv", ".flv", ".ts", ".3gp", ".ogv")
@@ -26,6 +27,18 @@ _SIXTEEN_BITS = {
     "rgba64le": "rgb48le",
     "rgba64be": "rgb48le",
 }
+_DEEP = "9 to 16 bits rounded, not cut, to 8"
+_FULL_RANGE = 2  # AVCOL_RANGE_JPEG
+
+
+@dataclass(frozen=True)
+class _Head:
+    """Of a file: (H, W) as stored, rotation in degrees, whether it has more than 8 bits, how it was compressed."""
+
+    size: tuple[int, int]
+    rotation: float
+    deep: bool
+    encoding: Encoding
 
 
 class VideoFile(Source):
@@ -43,7 +56,7 @@ class VideoFile(Source):
             raise DataError(f"{self.path}: no such video file.")
         self._scanned: Scan | None = None
         self._count: int | None = None
-        self._shape: tuple[tuple[int, int], float] | None = None
+        self._read_head: _Head | None = None
 
     @property
     def n_frames(self) -> int:
@@ -52,25 +65,59 @@ class VideoFile(Source):
             scan = self._scan()
             if scan.short is not None:
                 self._note_damage("cut short", f"it holds {scan.packets} frames, and {scan.short}")
+            elif scan.gaps:
+                self.notes.append(
+                    f"{self.path.name}: its time stamps leave room for {scan.gaps} more frames between those that are "
+                    "there; frames are numbered as they come"
+                )
             self._count = scan.packets if scan.one_to_one else sum(1 for _ in self._converted(convert=False))
         return self._count
 
     @property
     def size(self) -> tuple[int, int]:
         """(H, W) after rotation."""
-        (height, width), rotation = self._shape_as_stored()
-        return (width, height) if _turns(rotation) % 2 else (height, width)
+        height, width = self._head().size
+        return (width, height) if _turns(self._head().rotation) % 2 else (height, width)
 
-    def _shape_as_stored(self) -> tuple[tuple[int, int], float]:
-        """(H, W) before rotation, and the rotation in degrees; every picture must have that size."""
-        if self._shape is None:
+    @property
+    def encoding(self) -> Encoding | None:
+        """By the stream's header."""
+        return self._head().encoding
+
+    def lost_inside(self, promised: int | None) -> str | None:
+        return self._scan().lost_inside(promised, self.n_frames)
+
+    def digest(self) -> str:
+        """Hex SHA-256 of the file; of a video of more than 8 bits also of how those are brought to 8.
+
+        That changed once, and features or runs of the earlier pixels must not be taken for those of today's.
+        """
+        whole = super().digest()
+        return sha256([whole.encode(), _DEEP.encode()]) if self._head().deep else whole
+
+    def _head(self) -> _Head:
+        """What the header says, and the first picture where it takes one to know the rotation."""
+        if self._read_head is None:
             with self._open() as container:
                 stream = self._stream(container)
-                self._shape = (stream.codec_context.height, stream.codec_context.width), 0.0
+                context = stream.codec_context
+                size, rotation = (context.height, context.width), 0.0
                 if container.format.name != "avi":  # an AVI can't ask for a rotation; others say it with a picture
                     for frame in _first_picture(container, stream):
-                        self._shape = (frame.height, frame.width), frame.rotation
-        return self._shape
+                        size, rotation = (frame.height, frame.width), frame.rotation
+                deep = context.format is not None and _is_deep(context.format)
+                self._read_head = _Head(size, rotation, deep, self._encoding(container, stream, size))
+        return self._read_head
+
+    def _encoding(self, container: Any, stream: Any, size: tuple[int, int]) -> Encoding:
+        codec, frames, bits = stream.codec_context.codec, stream.frames, None
+        if codec.lossless and not codec.lossy:
+            return Encoding(codec.name, True, None)
+        if not frames and container.duration and stream.average_rate:
+            frames = float(container.duration / 1e6 * stream.average_rate)
+        if frames and size[0] and size[1]:
+            bits = 8 * self.path.stat().st_size / (frames * size[0] * size[1])
+        return Encoding(codec.name, False, bits)
 
     @property
     def decoder(self) -> str:
@@ -128,7 +175,7 @@ class VideoFile(Source):
         if scan.short is not None:
             self._note_damage("cut short", f"it holds {scan.packets} frames, and {scan.short}")
         number, cause = 0, "it gives no picture"
-        size, rooted = self._shape_as_stored()[0], False
+        size, rooted = self._head().size, False
         for found in self._decoded():
             if isinstance(found, str):
                 cause = found
@@ -186,11 +233,23 @@ class VideoFile(Source):
 
 def _pixels(frame: Any) -> np.ndarray:
     """``uint8 (H, W, 3)`` RGB, not rotated. 16 bits are brought to 8 as those of image files are."""
-    deep = _SIXTEEN_BITS.get(frame.format.name)
-    if deep is None:
+    form = frame.format
+    if form.name in _SIXTEEN_BITS:
+        pixels = to_uint8(frame.to_ndarray(format=_SIXTEEN_BITS[form.name]))
+        return np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else pixels
+    if not _is_deep(form):
         return np.asarray(frame.to_ndarray(format="rgb24"))
-    pixels = to_uint8(frame.to_ndarray(format=deep))
-    return np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else pixels
+    # On the way from more than 8 bits to rgb24, FFmpeg rounds down at each step: up to three grey levels too dark.
+    pixels = frame.to_ndarray(format="rgb48le").astype(np.uint32)
+    bits = form.components[0].bits
+    full_range = form.is_rgb or len(form.components) == 1 or frame.color_range == _FULL_RANGE
+    white = (2**bits - 1 if full_range else 255 << (bits - 8)) << (16 - bits)  # what FFmpeg makes of white
+    return ((pixels * 255 + white // 2) // white).clip(max=255).astype(np.uint8)
+
+
+def _is_deep(form: Any) -> bool:
+    """True for formats of 9 to 16 bits that are not read as they are."""
+    return form.name not in _SIXTEEN_BITS and bool(form.components) and 8 < form.components[0].bits <= 16
 
 
 def _first_picture(container: Any, stream: Any) -> Iterator[Any]:

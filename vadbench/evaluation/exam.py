@@ -124,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("scores", help=".csv or .parquet (video, frame, score), .npz, a folder of .npy, or a flat .npy or .txt")
-    add("--labels", help="the same forms with a column label, or UCSD's .m or .mat; default: the labels in SCORES")
+    add("--labels", help="the same forms with a column label, UCSD's .m or .mat, Avenue's masks; default: in SCORES")
     add("--protocol", default="raw", help="raw (default), any other by name, or all: raw and the protocol card")
     add("--direction", choices=["higher", "lower"], default="higher", help="which scores are more anomalous")
     add("--anomalous-label", type=int, choices=[0, 1], default=1, help="which label means anomalous (default 1)")

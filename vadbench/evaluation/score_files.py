@@ -14,7 +14,10 @@ import numpy as np
 import pandas as pd
 
 from vadbench.data.ground_truth import Ranges, read_m, read_mat
+from vadbench.data.known_labels import KnownLabels
+from vadbench.data.layout import number_id, show_tree
 from vadbench.data.masks import load_npy
+from vadbench.data.mat_masks import MatMasks
 from vadbench.errors import DataError, nearest
 
 Column = Literal["score", "label"]
@@ -48,6 +51,7 @@ def read_values(path: str | Path, column: Column, array: str | None = None) -> V
     - .npz: one array a video; or a flat array ``scores`` (``labels``) with ``lengths``; or one flat array if it holds
       only one or ``array`` (or ``file.npz:array``) names it;
     - a folder of .npy: one array a video, called like the file; or the folder of a run, for its scores.parquet;
+    - a folder of Avenue's masks, 1_label.mat, 2_label.mat, ... (labels only): any pixel, clips named 01, 02, ...;
     - .npy or .txt: a flat array, of shape (N,), (1, N) or (N, 1);
     - .m and .mat (labels only): UCSD's lists of ranges, or a vector for each clip.
 
@@ -152,9 +156,15 @@ def _npz(path: Path, column: Column, array: str | None) -> Values:
 
 def _folder(path: Path, column: Column) -> Values:
     files = sorted(path.glob("*.npy"), key=lambda file: natural(file.stem))
-    if not files:
-        raise DataError(f"{path}: no .npy files in it; {column}s in a folder are one .npy a video.")
-    return Values(str(path), by_video={file.stem: _vector(load_npy(file), str(file)) for file in files})
+    if files:
+        return Values(str(path), by_video={file.stem: _vector(load_npy(file), str(file)) for file in files})
+    masks = sorted(path.glob("*_label.mat"), key=lambda file: natural(file.stem)) if column == "label" else []
+    if masks:
+        known = KnownLabels("avenue")
+        labels = {number_id(file.stem): MatMasks(file, "volLabel", known.of(file)).any() for file in masks}
+        return Values(str(path), by_video={clip: values.astype(np.float64) for clip, values in labels.items()})
+    forms = "one .npy a video" + (", or Avenue's masks, 1_label.mat, 2_label.mat, ..." if column == "label" else "")
+    raise DataError(f"{path}: no .npy files in it; {column}s in a folder are {forms}. It holds:\n{show_tree(path)}")
 
 
 def _vector(values: np.ndarray, where: str) -> np.ndarray:

@@ -127,6 +127,12 @@ class Fuvas(OneClassMethod):
         self._shape: tuple[int, ...] | None = None  # (C, t, h, w) of the training clips
         self._own: dict[str, np.ndarray] | None = None  # residual energy of the training clips of each video
 
+    @property
+    def needs_one_size(self) -> bool:
+        """True if frames reach the backbone in their own size, so that all must have one."""
+        pre_processor = self.extractor.pre_processor
+        return isinstance(pre_processor, PreProcessor) and pre_processor.size is None
+
     def fit(self, features: Mapping[str, Mapping[str, Features]], remember: Remember | None = None) -> None:
         """Find the components of the training clips.
 

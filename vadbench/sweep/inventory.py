@@ -11,9 +11,8 @@ from vadbench.data.catalog import load_dataset
 from vadbench.data.video import Dataset
 from vadbench.errors import VadbenchError
 from vadbench.models.base import Extractor
-from vadbench.models.catalog import build
 from vadbench.run_folder import RunFolder
-from vadbench.runner import run_folder
+from vadbench.runner import prepare, run_folder
 from vadbench.sweep.points import Point
 
 log = logging.getLogger(__name__)
@@ -62,9 +61,7 @@ class Inventory:
     def item(self, point: Point) -> Item:
         """A point with its data, extractor and folder, or with the reason why there are none."""
         try:
-            dataset = self.dataset(point)
-            detector = build(point.config)
-            detector.extractor.prepare(dataset.train)
+            dataset, detector = prepare(point.config, self.dataset(point))
             folder = run_folder(point.config, dataset, detector)
         except VadbenchError as error:
             return Item(point, fault=str(error))

@@ -147,7 +147,7 @@ def test_only_chosen_videos_are_looked_at(tmp_path: Path) -> None:
     """A damaged video that is not chosen stops nothing; labels of videos that are not chosen are no mistake."""
     root = mixed(tmp_path)
     (root / "test" / "broken.mp4").write_bytes(b"no video")
-    (root / "labels.csv").write_text("video,start,end\nbroken,2,3\ncam.1,1,2\n")
+    (root / "labels.csv").write_text("video,start,end\nbroken,2,3\ncam.1,1,2\ncam.2,,\n")
     with pytest.raises(DataError, match=r"broken\.mp4: it can't be opened"):
         load(root)
     data = load(root, test_videos=["cam.*"], max_frames=4)
@@ -164,7 +164,7 @@ def test_check_says_what_it_found(tmp_path: Path) -> None:
     root = mixed(tmp_path)
     (root / "masks").mkdir()
     np.save(root / "masks" / "cam.1.npy", box_masks(8, *SIZE, range(2, 6)))
-    (root / "labels.csv").write_text("video,start,end\ncam.1,3,6\n")
+    (root / "labels.csv").write_text("video,start,end\ncam.1,3,6\ncam.2,,\nворота 2,,\n", encoding="utf-8")
     report = check(config("folder", root), deep=True)
     assert report.counts["train_frames"] == (14, None) and report.counts["test_frames"] == (24, None)
     assert report.counts["anomalous_frames"] == (3, None) and report.counts["mask_videos"] == (1, None)
@@ -211,10 +211,10 @@ def test_damage_is_an_error_that_names_the_file_or_is_skipped_with_a_record(tmp_
     path = damaged(tmp_path, kind)
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     with pytest.raises(DataError, match=rf"{re.escape(str(path))}: .*") as caught:
-        read_all(load(tmp_path))
+        read_all(load(tmp_path, unlisted="normal"))
     if kind in ("packet", "image cut", "image empty", "image text"):
         assert re.search(r"frame \d+", str(caught.value))
-    data = load(tmp_path, on_fault="skip")
+    data = load(tmp_path, on_fault="skip", unlisted="normal")
     counted = read_all(data)
     left_out = kind in ("empty", "no video")
     assert [v.id for v in data.test] == ["cam.1", "cam.2", *([] if left_out else ["door"]), "ворота 2"]
@@ -305,7 +305,7 @@ def test_a_run_with_labels_masks_and_tracks_has_metrics(
     runnable: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _, without = run(runnable, tmp_path / "results", capsys)
-    (runnable / "labels.csv").write_text("video,start,end\ndoor,5,12\n")
+    (runnable / "labels.csv").write_text("video,start,end\ndoor,5,12\ngate 2,,\n")
     (runnable / "masks").mkdir()
     np.save(runnable / "masks" / "door.npy", box_masks(20, 48, 64, range(5, 12)))
     (runnable / "tracks.csv").write_text("video,frame,track,x1,y1,x2,y2\ndoor,6,1,3,2,12,9\n")
@@ -314,6 +314,22 @@ def test_a_run_with_labels_masks_and_tracks_has_metrics(
     assert "frame_auroc_micro" in record["metrics"] and any("pixel" in name for name in record["metrics"])
     assert without["fingerprint"] != record["fingerprint"] and "frame AUROC, micro" in printed
     assert record["store"]["misses"] <= 2  # features are those of the run without labels; only baselines look again
+
+
+def test_a_new_video_without_labels_changes_no_metric(
+    runnable: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (runnable / "labels.csv").write_text("video,start,end\ndoor,5,12\ngate 2,3,6\n")
+    _, before = run(runnable, tmp_path / "results", capsys)
+    write_images(runnable / "test" / "new", moving_clip(18, 48, 64, seed=9)[:, ::-1])
+    printed, after = run(runnable, tmp_path / "results", capsys)
+    assert after["metrics"] == before["metrics"] and after["coverage"]["frames"] == 54
+    assert "a row 'new,,' or dataset.unlisted=normal" in printed
+    _, meant = run(runnable, tmp_path / "results", capsys, "dataset.unlisted=normal")
+    assert meant["metrics"] != before["metrics"] and meant["fingerprint"] != after["fingerprint"]
+    (runnable / "labels.csv").write_text("video,start,end\ndoor,5,12\ngate 2,3,6\nnew,,\n")
+    _, by_row = run(runnable, tmp_path / "results", capsys)
+    assert by_row["fingerprint"] == meant["fingerprint"]
 
 
 def test_where_labels_lie_does_not_make_another_run(

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from vadbench.data.catalog import load_dataset
+from vadbench.data.catalog import label_digest, load_dataset
 from vadbench.data.frame_labels import spans
 from vadbench.data.label_files import read_labels
 from vadbench.data.label_names import Names
@@ -69,15 +69,16 @@ def frames_csv(video: str, count: int, anomalous: int = -1) -> str:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("video,start,end\ndoor,2,5\n", {"door": [2, 3, 4], "gate 2": [], "07": []}),
+        ("video,start,end\ndoor,2,5\n", {"door": [2, 3, 4], "gate 2": None, "07": None}),
         (
-            "video,start,end\ndoor,2,5\ndoor,5,6\ngate 2.avi,0,8\n",
+            "video,start,end\ndoor,2,5\ndoor,5,6\ngate 2.avi,0,8\n07,,\n",
             {"door": [2, 3, 4, 5], "gate 2": [*range(8)], "07": []},
         ),
-        ("\ufeffVideo ; Start;END\r\n door ;9;10\r\n\r\n", {"door": [9], "gate 2": [], "07": []}),
-        ('video,start,end\n"gate 2","1","2"\n7,0,1\n', {"door": [], "gate 2": [1], "07": [0]}),
-        ("video,start,end,what\ndoor,,,nothing\n07,2.0,3.0,a bag\n", {"door": [], "gate 2": [], "07": [2]}),
-        ("video,start,end\nmonday,,\ndoor,0,1\n", {"door": [0], "gate 2": [], "07": []}),
+        ("\ufeffVideo ; Start;END\r\n door ;9;10\r\n\r\n", {"door": [9], "gate 2": None, "07": None}),
+        ('video,start,end\n"gate 2","1","2"\n7,0,1\n', {"door": None, "gate 2": [1], "07": [0]}),
+        ("video,start,end,what\ndoor,,,nothing\n07,2.0,3.0,a bag\n", {"door": [], "gate 2": None, "07": [2]}),
+        ("video,start,end\nmonday,,\ndoor,0,1\n", {"door": [0], "gate 2": None, "07": None}),
+        ("video,start,end\n", {"door": None, "gate 2": None, "07": None}),
         (frames_csv("door", 10, 3), {"door": [3], "gate 2": None, "07": None}),
         (
             frames_csv("7", 6, 5) + "".join(f"monday,{t},0\n" for t in range(4)),
@@ -89,16 +90,43 @@ def test_tables_of_all_videos(site: Path, tmp_path: Path, content: str, expected
     put(tmp_path, "labels.csv", content)
     data = load(site, tmp_path)
     assert labels_of(data) == expected
-    unnamed = [name for name in expected if expected[name] == [] and f"{name},," not in content]
+    unlisted = [name for name in expected if expected[name] is None]
     said = " ".join(data.warnings)
-    assert all(name in said for name in unnamed) and ("count as normal" in said) == bool(unnamed)
-    assert ("no labels for" in said) == (None in expected.values())
+    assert all(name in said for name in unlisted)
+    assert ("dataset.unlisted=normal" in said) == (bool(unlisted) and "start" in content.lower())
+    assert ("left out of the metrics" in said) == (0 < len(unlisted) < 3)
+
+
+def test_a_video_that_the_table_does_not_name_is_normal_only_where_that_is_said(site: Path, tmp_path: Path) -> None:
+    """Silence used to mean normal: a new video whose labels nobody had made yet counted against the method."""
+    put(tmp_path, "labels.csv", "video,start,end\ndoor,2,5\n07,,\n")
+    data = load(site, tmp_path)
+    assert labels_of(data) == {"door": [2, 3, 4], "gate 2": None, "07": []}
+    assert data.warnings == data.remarks
+    row = "a row 'gate 2,,' or dataset.unlisted=normal"
+    assert data.warnings == (
+        f"labels.csv has no row of gate 2. If all is normal there, say so: {row}",
+        "no labels for 1 of 3 test videos, which are left out of the metrics: gate 2",
+    )
+    meant = load(site, tmp_path, unlisted="normal")
+    assert labels_of(meant) == {"door": [2, 3, 4], "gate 2": [], "07": []}
+    assert meant.warnings == (
+        "labels.csv has no row of gate 2: all frames there count as normal (dataset.unlisted=normal)",
+    )
+    put(tmp_path, "labels.csv", "video,start,end\ndoor,2,5\n07,,\ngate 2,,\n")
+    assert label_digest(load(site, tmp_path)) == label_digest(meant) != label_digest(data)
+
+
+def test_the_first_source_that_names_a_video_labels_it(site: Path, tmp_path: Path) -> None:
+    put(tmp_path, "labels.csv", "video,start,end\ndoor,2,5\n")
+    put(tmp_path, "tracks.csv", BOXES + "07,1,a,0,0,4,4\n")
+    assert labels_of(load(site, tmp_path)) == {"door": [2, 3, 4], "gate 2": None, "07": [1]}
 
 
 def test_intervals_from_one_include_their_end(site: Path, tmp_path: Path) -> None:
     put(tmp_path, "labels.csv", "video,start,end\ndoor,1,1\ndoor,3,5\n07,6,6\n")
     data = load(site, tmp_path, intervals="from_1_inclusive")
-    assert labels_of(data) == {"door": [0, 2, 3, 4], "gate 2": [], "07": [5]}
+    assert labels_of(data) == {"door": [0, 2, 3, 4], "gate 2": None, "07": [5]}
     assert data.label_source == "labels.csv (intervals from 1, ends included)"
     with pytest.raises(
         DataError, match=r"labels\.csv, line 2: the interval from 1 to 1 is empty; .*dataset\.intervals"
@@ -264,13 +292,14 @@ def test_masks_of_a_video_that_the_table_of_intervals_does_not_name(site: Path, 
     put(tmp_path, "labels.csv", "video,start,end\ngate 2,0,1\n")
     (tmp_path / "masks").mkdir()
     np.save(tmp_path / "masks" / "door.npy", np.zeros((10, *SIZE), bool))
-    assert labels_of(load(site, tmp_path)) == {"door": [], "gate 2": [0], "07": []}
+    assert labels_of(load(site, tmp_path)) == {"door": [], "gate 2": [0], "07": None}
     np.save(tmp_path / "masks" / "door.npy", box_masks(10, *SIZE, range(3, 5)))
+    assert labels_of(load(site, tmp_path)) == {"door": [3, 4], "gate 2": [0], "07": None}
     with pytest.raises(
         DataError, match=r"masks/door\.npy: frame 3 of 'door' is marked, but .*/labels\.csv has no interval"
     ):
-        load(site, tmp_path)
-    data = load(site, tmp_path, on_fault="skip")
+        load(site, tmp_path, unlisted="normal")
+    data = load(site, tmp_path, on_fault="skip", unlisted="normal")
     assert labels_of(data)["door"] == [3, 4] and any("the masks count" in warning for warning in data.warnings)
 
 
@@ -314,7 +343,11 @@ def test_boxes_without_tracks_and_videos_without_boxes(site: Path, tmp_path: Pat
         door["x1"].tolist() == [1.5, 7.25] and door["y1"].tolist() == [0, -2] and door["kind"].tolist() == ["bag", ""]
     )
     assert list(gate) == ["frame", "track", "x1", "y1", "x2", "y2"] and len(gate) == 0
-    assert "tracks.csv does not name gate 2, 07: all frames there count as normal" in data.warnings
+    assert labels_of(data) == {"door": [3], "gate 2": None, "07": None}
+    assert any(w.startswith("tracks.csv has no row of gate 2, 07. If all is normal there") for w in data.warnings)
+    meant = load(site, tmp_path, unlisted="normal")
+    assert labels_of(meant) == {"door": [3], "gate 2": [], "07": []}
+    assert "tracks.csv has no row of gate 2, 07: all frames there count as normal" in " ".join(meant.warnings)
 
 
 @pytest.mark.parametrize("name", ["beyond", "far beyond", "too few", "too many", "box late", "box outside"])
@@ -341,6 +374,33 @@ def test_other_files_are_left_out_by_name(site: Path, tmp_path: Path) -> None:
         put(tmp_path, name, "x")
     said = " ".join(load(site, tmp_path).warnings)
     assert "labels: left out: door.json" in said and "masks: left out: readme.md" in said and "DS_Store" not in said
+
+
+@pytest.mark.parametrize("name", ["labels.mat", "labels.xlsx", "Labels.csv", "label.csv"])
+def test_a_file_that_is_called_like_labels_and_is_not_read_is_named(tmp_path: Path, name: str) -> None:
+    for split, video in (("train", "monday"), ("test", "door")):
+        write_images(tmp_path / split / video, moving_clip(2, *SIZE), ".bmp")
+    put(tmp_path, name, "video,start,end\ndoor,0,1\n")
+    data = load_dataset(config("folder", tmp_path))
+    said = f"{tmp_path / name}: it is not read. Frame labels are read from labels.csv, labels.npy, labels.txt or a fold"
+    assert sum(warning.startswith(said) for warning in data.warnings) == 1
+    assert not any(warning.startswith(said) for warning in data.remarks)  # so that check exits with 1
+    put(tmp_path, "labels.csv", "video,start,end\ndoor,1,2\n")
+    data = load_dataset(config("folder", tmp_path))
+    assert labels_of(data) == {"door": [1]} and any(warning.startswith(said) for warning in data.warnings)
+
+
+def test_labels_beside_the_videos_are_named_where_another_place_is_read(tmp_path: Path) -> None:
+    write_images(tmp_path / "site" / "train" / "monday", moving_clip(2, *SIZE), ".bmp")
+    write_images(tmp_path / "site" / "test" / "door", moving_clip(2, *SIZE), ".bmp")
+    put(tmp_path, "site/labels.csv", "video,start,end\ndoor,0,1\n")
+    put(tmp_path, "other/masks/.keep", "")
+    with pytest.raises(DataError, match="neither labels nor masks of folder"):
+        load(tmp_path / "site", tmp_path / "other")
+    put(tmp_path, "other/labels.txt", "0 1")
+    data = load(tmp_path / "site", tmp_path / "other")
+    assert labels_of(data) == {"door": [1]}
+    assert any(w.startswith(f"{tmp_path}/site/labels.csv: it is not read.") for w in data.warnings)
 
 
 def test_labels_from_elsewhere(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

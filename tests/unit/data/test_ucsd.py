@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -110,13 +111,15 @@ def test_without_any_list_there_are_scores_only_and_that_is_said(tmp_path: Path)
     (base / "ped2.mat").unlink()
     loaded = load_dataset(config("ucsd_ped2", base))
     assert loaded.label_source == "none" and all(v.labels is None for v in loaded.test)
-    assert loaded.warnings == ("neither UCSDped2.m nor ped2.mat found: scores only",)
+    assert loaded.warnings == ("neither UCSDped2.m nor ped2.mat found, and no masks: scores only",)
 
 
 def test_clips_without_a_line_in_the_list_are_named(tmp_path: Path) -> None:
     base = copied_ped(tmp_path)
     write_ranges_mat(base / "ped2.mat", [[(1, 3)], [(2, 4)]])
-    assert load_dataset(config("ucsd_ped2", base)).warnings == ("no labels for 1 of 3 test videos: 03",)
+    assert load_dataset(config("ucsd_ped2", base)).warnings == (
+        "no labels for 1 of 3 test videos, which are left out of the metrics: 03",
+    )
 
 
 def test_a_masks_root_that_is_wrong(tmp_path: Path) -> None:
@@ -198,3 +201,28 @@ def test_a_mat_with_other_ranges_is_used_only_where_there_is_no_list(tmp_path: P
     (base / "Test" / "UCSDped2.m").unlink()
     loaded = load_dataset(config("ucsd_ped2", tmp_path))
     assert loaded.label_source == "ped2.mat" and loaded.test[0].labels.sum() == 12  # type: ignore[union-attr]
+
+
+def test_without_any_list_labels_come_from_the_masks(tmp_path: Path) -> None:
+    base = official_ped(tmp_path)
+    listed = load_dataset(config("ucsd_ped2", base))
+    (base / "Test" / "UCSDped2.m").unlink()
+    loaded = load_dataset(config("ucsd_ped2", base))
+    assert loaded.label_source == "Test*_gt masks" and not loaded.comparable
+    for video, same in zip(loaded.test, listed.test, strict=True):
+        assert video.labels is not None and np.array_equal(video.labels, same.labels)  # type: ignore[arg-type]
+    assert loaded.warnings == ("neither UCSDped2.m nor ped2.mat found: labels come from the masks (any pixel)",)
+    shutil.rmtree(base / "Test" / "Test002_gt")
+    some = load_dataset(config("ucsd_ped2", base))
+    assert [video.labels is None for video in some.test] == [False, True, False]
+
+
+def test_damaged_masks_give_no_labels(tmp_path: Path) -> None:
+    base = official_ped(tmp_path)
+    (base / "Test" / "UCSDped2.m").unlink()
+    (base / "Test" / "Test002_gt" / "004.bmp").write_bytes(b"")
+    with pytest.raises(DataError, match=r"Test002_gt/004\.bmp: mask of frame 3"):
+        load_dataset(config("ucsd_ped2", base))
+    loaded = load_dataset(config("ucsd_ped2", base, on_fault="skip"))
+    assert [video.labels is None for video in loaded.test] == [False, True, False]
+    assert any("masks of video 02 are not used" in warning for warning in loaded.warnings)

@@ -90,6 +90,78 @@ def test_grey_and_16_bit_grey(tmp_path: Path) -> None:
     assert np.array_equal(got, np.repeat(rounded[..., None], 3, axis=3))
 
 
+def yuv(form: str, y: int, u: int, v: int, full: bool) -> np.ndarray:
+    """RGB in 0 to 255 of one colour by BT.601, computed in floats from its values in ``form``."""
+    depth = 2 ** (int(form[7:9]) - 8)
+    luma = y / (256 * depth - 1) if full else (y / depth - 16) / 219
+    blue, red = ((c / depth - 128) / (255 if full else 224) for c in (u, v))
+    r, b = luma + 2 * (1 - 0.299) * red, luma + 2 * (1 - 0.114) * blue
+    return 255 * np.array([r, (luma - 0.299 * r - 0.114 * b) / 0.587, b])
+
+
+@pytest.mark.parametrize("form", ["yuv420p10le", "yuv422p10le", "yuv444p10le", "yuv420p12le"])
+@pytest.mark.parametrize("full", [False, True])
+def test_more_than_8_bits_are_rounded_and_not_cut(tmp_path: Path, form: str, full: bool) -> None:
+    """FFmpeg's own way to rgb24 cuts at each step: 10-bit video came out two grey levels too dark."""
+    depth = 2 ** (int(form[7:9]) - 8)
+    chosen = [(16, 128, 128), (60, 128, 128), (126, 110, 140), (180, 140, 120), (235, 128, 128)]
+    frames = [(y * depth, u * depth, v * depth) for y, u, v in chosen]
+    source = VideoFile(write_planes(tmp_path / "deep.mkv", form, frames, full))
+    got = read(source).mean(axis=(1, 2))
+    expected = np.array([yuv(form, *frame, full) for frame in frames])
+    far = np.abs(got - expected).max()
+    assert far <= (0.6 if not full else 1.0), (got.round(2).tolist(), expected.round(2).tolist())
+    assert abs((got - expected).mean()) < 0.3
+
+
+def write_planes(path: Path, form: str, frames: list[tuple[int, int, int]], full: bool) -> Path:
+    """A lossless video of one colour a frame, given by its planes' values."""
+    import av
+
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 32, 48, form
+        stream.codec_context.color_range = 2 if full else 1
+        for number, values in enumerate(frames):
+            picture = av.VideoFrame(48, 32, form)
+            picture.pts, picture.color_range = number, 2 if full else 1
+            for plane, value in zip(picture.planes, values, strict=True):
+                plane.update(np.full(plane.buffer_size // 2, value, "<u2").tobytes())
+            for packet in [*stream.encode(picture), *(stream.encode() if number == len(frames) - 1 else [])]:
+                container.mux(packet)
+    return path
+
+
+def test_a_10_bit_video_is_as_bright_as_the_clip_that_it_was_made_of(tmp_path: Path) -> None:
+    colour = moving_clip(6, 96, 128)
+    grey = np.repeat(colour[..., :1], 3, axis=3)
+    for clip in (colour, grey):
+        path = write_video(tmp_path / "10.mp4", clip, "libx264", "yuv420p10le", {"qp": "0"})
+        assert abs(float((read(VideoFile(path)).astype(int) - clip).mean())) < 0.5
+
+
+@pytest.mark.parametrize("form", ["gray10le", "gray12le", "gbrp10le"])
+def test_full_range_of_deep_grey_and_rgb(tmp_path: Path, form: str) -> None:
+    levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
+    clip = levels if form.startswith("gray") else np.repeat(levels[..., None], 3, axis=3)
+    got = read(VideoFile(write_video(tmp_path / "d.mkv", clip, "ffv1", form)))
+    assert np.abs(got[0].astype(int) - levels[0][..., None]).max() <= 1 and got[0, 0, 0].max() == 0
+
+
+def test_features_of_the_earlier_pixels_of_deep_video_are_not_found_again(tmp_path: Path) -> None:
+    """8-bit files keep the digest of their bytes, under which features are stored; deep ones have one of their own."""
+    from hashlib import sha256
+
+    from vadbench.data.source import FirstFrames
+
+    clip = moving_clip(4)
+    for form, same in (("yuv420p", True), ("yuv420p10le", False), ("gray16le", True)):
+        path = write_video(tmp_path / f"{form}.mkv", clip[..., 0] if form[0] == "g" else clip, "ffv1", form)
+        source = VideoFile(path)
+        assert (source.digest() == sha256(path.read_bytes()).hexdigest()) == same
+        assert source.digest() == VideoFile(path).digest() != FirstFrames(source, 2).digest()
+
+
 def test_alpha_is_dropped(tmp_path: Path) -> None:
     clip = moving_clip(5)
     rgba = np.concatenate([clip, np.full((*clip.shape[:3], 1), 40, np.uint8)], axis=3)

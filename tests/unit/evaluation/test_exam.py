@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.io
 
 from vadbench.errors import ConfigError, DataError
 from vadbench.evaluation import evaluate, frame_auroc, micro
@@ -73,6 +74,26 @@ def test_every_form_of_file_gives_the_same_numbers_to_the_bit(case, capsys):
         assert result["metrics"]["frame_auroc_micro"]["ci_low"] == expected["frame_auroc_micro"]["ci_low"]
         assert not result["coverage"]["partial"]
         assert "PARTIAL" not in text
+
+
+def test_avenues_folder_of_masks_gives_the_labels_of_each_clip(case, capsys):
+    scores, labels, folder = case
+    by_clip, masks = folder / "scores", folder / "testing_label_mask"
+    by_clip.mkdir()
+    masks.mkdir()
+    for number, (video, anomalous) in enumerate(labels.items(), 1):
+        np.save(by_clip / f"{video}.npy", scores[video])
+        cell = np.empty((1, anomalous.size), object)
+        for t, marked in enumerate(anomalous):
+            cell[0, t] = np.full((4, 6), marked, np.uint8)
+        scipy.io.savemat(masks / f"{number}_label.mat", {"volLabel": cell})
+    expected = exam(capsys, folder / "scores.npy", "--labels", folder / "labels.npy", "--lengths", "30,40,25")[0]
+    for given in (by_clip, folder / "scores.npy"):
+        found = exam(capsys, given, "--labels", masks)[0]
+        assert found["metrics"] == expected["metrics"] and found["labels"]["digest"] == expected["labels"]["digest"]
+    (masks / "notes").mkdir()
+    with pytest.raises(DataError, match=r"notes: no \.npy files in it; labels in a folder are .*1_label\.mat"):
+        exam(capsys, by_clip, "--labels", masks / "notes")
 
 
 def test_a_table_of_a_run_says_which_scores_were_filled_in(case, capsys):
