@@ -63,8 +63,11 @@ def load(config: DatasetConfig) -> Dataset:
     train, test, tree = _splits(root, number, config.name)
     labels, label_source = _labels(folders, number)
     masks = _mask_folders(folders, number)
-    if labels is None and masks:
-        label_source = "Test*_gt masks"
+    said: tuple[str, ...] = ()
+    if labels is None:
+        label_source = "Test*_gt masks" if masks else "none"
+        instead = ": labels come from the masks (any pixel)" if masks else ", and no masks: scores only"
+        said = (f"neither UCSDped{number}.m nor ped{number}.mat found{instead}",)
     videos = []
     for path in test:
         video, source = number_id(path.stem), open_source(path, policy)
@@ -81,20 +84,14 @@ def load(config: DatasetConfig) -> Dataset:
         label_source=label_source,
         tree=tree,
         expected=OFFICIAL[config.name],
-        warnings=tuple(_warnings(number, label_source)),
+        warnings=said,
+        remarks=said if masks else (),
     )
 
 
 def _is_damaged(mask: ImageMasks, policy: Policy) -> bool:
     """True for masks that will be left out, with a record."""
     return policy.on_fault == "skip" and bool(mask.unsound())
-
-
-def _warnings(number: str, label_source: str) -> list[str]:
-    lists = f"neither UCSDped{number}.m nor ped{number}.mat found"
-    if label_source == "none":
-        return [f"{lists}, and no masks: scores only"]
-    return [] if label_source.endswith((".m", ".mat")) else [f"{lists}: labels come from the masks (any pixel)"]
 
 
 def reference_labels(config: DatasetConfig) -> dict[str, np.ndarray]:

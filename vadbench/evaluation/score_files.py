@@ -163,7 +163,7 @@ def _folder(path: Path, column: Column) -> Values:
         known = KnownLabels("avenue")
         labels = {number_id(file.stem): MatMasks(file, "volLabel", known.of(file)).any() for file in masks}
         return Values(str(path), by_video={clip: values.astype(np.float64) for clip, values in labels.items()})
-    forms = "one .npy a video" + (", or Avenue's masks, 1_label.mat, 2_label.mat, ..." if column == "label" else "")
+    forms = "one .npy a video" + (", or Avenue's masks (N_label.mat)" if column == "label" else "")
     raise DataError(f"{path}: no .npy files in it; {column}s in a folder are {forms}. It holds:\n{show_tree(path)}")
 
 

@@ -211,7 +211,8 @@ def test_without_any_list_labels_come_from_the_masks(tmp_path: Path) -> None:
     assert loaded.label_source == "Test*_gt masks" and not loaded.comparable
     for video, same in zip(loaded.test, listed.test, strict=True):
         assert video.labels is not None and np.array_equal(video.labels, same.labels)  # type: ignore[arg-type]
-    assert loaded.warnings == ("neither UCSDped2.m nor ped2.mat found: labels come from the masks (any pixel)",)
+    said = "neither UCSDped2.m nor ped2.mat found: labels come from the masks (any pixel)"
+    assert loaded.warnings == loaded.remarks == (said,)
     shutil.rmtree(base / "Test" / "Test002_gt")
     some = load_dataset(config("ucsd_ped2", base))
     assert [video.labels is None for video in some.test] == [False, True, False]

@@ -92,7 +92,7 @@ def test_avenues_folder_of_masks_gives_the_labels_of_each_clip(case, capsys):
         found = exam(capsys, given, "--labels", masks)[0]
         assert found["metrics"] == expected["metrics"] and found["labels"]["digest"] == expected["labels"]["digest"]
     (masks / "notes").mkdir()
-    with pytest.raises(DataError, match=r"notes: no \.npy files in it; labels in a folder are .*1_label\.mat"):
+    with pytest.raises(DataError, match=r"notes: no \.npy files in it; labels in a folder are .*N_label\.mat"):
         exam(capsys, by_clip, "--labels", masks / "notes")
 
 
