@@ -14,10 +14,13 @@ from vadbench.errors import ConfigError, DataError, nearest
 from vadbench.evaluation import frame
 from vadbench.evaluation.frame import Metric, SingleClass
 from vadbench.evaluation.inputs import each_video, same_videos
-from vadbench.evaluation.intervals import JACKKNIFE_DRAWS, Interval, interval
+from vadbench.evaluation.intervals import Interval, interval
 from vadbench.evaluation.resampled import Draw, pair_auroc, pair_counts, weighted_ap, weighted_eer
 
 Average = Literal["micro", "macro"]
+
+_SHARES = (frame.frame_auroc, frame.average_precision, frame.equal_error_rate)
+"""Metrics that lie in [0, 1]."""
 
 
 def bootstrap(
@@ -32,21 +35,33 @@ def bootstrap(
 ) -> Interval:
     """Interval of ``metric`` under sampling of videos (cluster bootstrap), deterministic for a seed.
 
-    How the interval is made of the resamples is said at :func:`vadbench.evaluation.intervals.interval`. Each resample
-    is studentised for frame_auroc and every macro average, for AP and EER as long as resamples · videos ≤ 60,000.
+    How the interval is made of the resamples, and where there is none, is said at
+    :func:`vadbench.evaluation.intervals.interval`. Videos without a value of their own have no part in a macro average.
 
     ``metric``: any function of scores ``(T,)`` and labels ``(T,)``; frame_auroc, average_precision and
-    equal_error_rate run over all resamples at once. ``average``, ``single_class``: as :func:`micro`, :func:`macro`.
+    equal_error_rate run over all resamples at once and have their interval inside [0, 1]. ``average``,
+    ``single_class``: as :func:`micro`, :func:`macro`.
     """
     if not scores_by_video:
         raise DataError("There are no videos to draw from.")
     same_videos(scores_by_video, labels_by_video, ("scores", "labels"))
     scores_by_video = _sorted(scores_by_video)
     labels_by_video = {video: labels_by_video[video] for video in scores_by_video}
-    draw = _resampler(metric, scores_by_video, labels_by_video, average, single_class)
     value = _value(metric, scores_by_video, labels_by_video, average, single_class)
-    affordable = _affordable(metric, average, len(scores_by_video) * resamples)
-    return interval(draw, len(scores_by_video), value, resamples, seed, level, affordable)
+    if average == "macro":
+        own = frame.per_video(metric, scores_by_video, labels_by_video, single_class)
+        scores_by_video = {video: s for video, s in scores_by_video.items() if not np.isnan(own[video])}
+        labels_by_video = {video: labels_by_video[video] for video in scores_by_video}
+    return interval(
+        _resampler(metric, scores_by_video, labels_by_video, average, single_class),
+        len(scores_by_video),
+        value,
+        resamples,
+        seed,
+        level,
+        share=metric in _SHARES,
+        **_class_videos(labels_by_video),
+    )
 
 
 def paired_bootstrap(
@@ -71,24 +86,22 @@ def paired_bootstrap(
     labels_by_video = {video: labels_by_video[video] for video in both[0]}
     drawn = [_resampler(metric, runs, labels_by_video, average, single_class) for runs in both]
     values = [_value(metric, runs, labels_by_video, average, single_class) for runs in both]
-    n_videos = len(both[0])
     return interval(
         lambda counts: drawn[1](counts) - drawn[0](counts),
-        n_videos,
+        len(both[0]),
         values[1] - values[0],
         resamples,
         seed,
         level,
-        _affordable(metric, average, n_videos * resamples),
         share=False,
+        **_class_videos(labels_by_video),
     )
 
 
-def _affordable(metric: Metric, average: Average, draws: int) -> bool:
-    """Whether a jackknife of every resample costs seconds at most."""
-    if metric is frame.frame_auroc or average == "macro":
-        return True
-    return metric in (frame.average_precision, frame.equal_error_rate) and draws <= JACKKNIFE_DRAWS
+def _class_videos(labels_by_video: Mapping[str, Any]) -> dict[str, int]:
+    """How many videos hold normal frames, and how many anomalous ones."""
+    labels = [np.asarray(y).astype(bool) for y in labels_by_video.values()]
+    return {"normal_videos": sum(not y.all() for y in labels), "anomalous_videos": sum(bool(y.any()) for y in labels)}
 
 
 def _resampler(

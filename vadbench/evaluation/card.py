@@ -111,7 +111,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
         [
             f"{row['protocol']} v{row['version']}" + "".join(f" {k}={v:g}" for k, v in row["chosen"].items()),
             _percent(row["auroc_micro"]),
-            f"{_percent(row['ci_low'])}..{_percent(row['ci_high'])}",
+            "none" if np.isnan(row["ci_low"]) else f"{_percent(row['ci_low'])}..{_percent(row['ci_high'])}",
             f"{100 * row['gain_over_raw']:+.2f}" if not np.isnan(row["gain_over_raw"]) else "n/a",
             _percent(row["auroc_macro"]),
             row["macro"],

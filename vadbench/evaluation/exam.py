@@ -21,6 +21,7 @@ from vadbench.evaluation.evaluate import Evaluation, evaluate
 from vadbench.evaluation.frame import frame_auroc, micro
 from vadbench.evaluation.inputs import as_labels, as_scores
 from vadbench.evaluation.known_sets import INVERTED, recognise
+from vadbench.evaluation.metric_entry import INTERVAL_HEADS, interval_cells, note_lines
 from vadbench.evaluation.protocols import load_protocol
 from vadbench.evaluation.score_files import has_labels, read_values
 
@@ -232,8 +233,12 @@ def _text(result: dict[str, Any], found: Evaluation) -> str:
     if result["orientation"]["warning"]:
         lines.append(f"WARNING   {result['orientation']['warning']}")
     lines += ["", f"protocol {result['primary']}"]
-    for name, entry in (found.metrics | {f"baseline {k}": v for k, v in found.baselines.items()}).items():
-        lines.append(f"  {name:<28}{_number(entry)}{_interval(entry)}{_undefined(entry)}")
+    entries = found.metrics | {f"baseline {k}": v for k, v in found.baselines.items()}
+    lines[-1] = f"{lines[-1]:<30}" + "".join(f"{head:<18}" for head in ("value", *INTERVAL_HEADS)).rstrip()
+    for name, entry in entries.items():
+        cells = "".join(f"{cell:<18}" for cell in (_number(entry), *interval_cells(entry, 4)))
+        lines.append(f"  {name:<28}{cells.rstrip()}{_undefined(entry)}")
+    lines += [f"note      {note}" for note in note_lines(entries)]
     reasons = dict.fromkeys(entry["blank"] for entry in found.metrics.values() if "blank" in entry)
     lines += [f"  blank: {reason}" for reason in reasons]
     if found.card:
@@ -245,10 +250,6 @@ def _number(entry: dict[str, Any]) -> str:
     if math.isnan(entry["value"]):
         return "blank" if "blank" in entry else "undefined"
     return f"{entry['value']:.6f}"
-
-
-def _interval(entry: dict[str, Any]) -> str:
-    return "" if math.isnan(entry["ci_low"]) else f"  95% [{entry['ci_low']:.4f}, {entry['ci_high']:.4f}]"
 
 
 def _undefined(entry: dict[str, Any]) -> str:

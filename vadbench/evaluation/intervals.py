@@ -1,4 +1,4 @@
-"""From a statistic of resampled videos to its interval: studentised where that is affordable, else BCa.
+"""From a statistic of resampled videos to its interval: a bootstrap error, and Student's t for the few that weigh most.
 
 Shape legend: V videos, B resamples.
 """
@@ -10,15 +10,27 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
-from scipy.special import expit
 
 from vadbench.errors import ConfigError
 from vadbench.evaluation.resampled import Draw
 
-JACKKNIFE_DRAWS = 60_000
-"""Up to so many resamples · videos a jackknife of each resample is affordable for any vectorised metric."""
+MIN_VIDEOS = 5
+"""Test videos below which there is no interval."""
 
-_CHUNK = 4_000_000  # numbers in one array
+MIN_OF_A_CLASS = 4
+"""Videos that must hold normal frames, and as many anomalous ones, for an interval."""
+
+FEW_VIDEOS = 12
+"""Below so many videos the simulated coverage is too low once one video in twelve fails; an interval says so."""
+
+WIDE = 0.3
+"""Width above which an interval says that the number means little."""
+
+WIDE_NOTE = f"the interval is wider than {WIDE:g}, so the number means little"
+FEW_NOTE = f"fewer than {FEW_VIDEOS} test videos: the interval can't include a failure that none of them shows"
+
+
+_MOMENTS = 1.75  # chosen by scripts/study_intervals.py; see degrees_of_freedom
 
 
 @dataclass(frozen=True)
@@ -28,11 +40,14 @@ class Interval:
     Attributes
     ----------
     value: the metric on the videos as they are (for a comparison: the difference, second minus first).
-    low, high: ends of the interval; NaN with fewer than two videos or if no resample has a value.
+    low, high: ends of the interval; NaN where there is none.
     level: nominal coverage. n_videos, resamples, seed: what was drawn from, how often, and how.
     undefined: resamples without a value, because they held one class only; they are left out.
     share_above_zero: share of resamples above 0 (for a comparison: how often the second was better).
-    method: ``studentised``, ``bca`` or ``none``; see :func:`interval`.
+    method: ``bootstrap_t`` or ``none``; see :func:`interval`.
+    video_low, video_high: smallest and largest value of a video by itself, of those that have one; NaN if none has.
+    without_low, without_high: smallest and largest value with one of the videos left out; NaN if none is defined.
+    notes: sentences for the reader: why there is no interval, or what it can't say.
     """
 
     value: float
@@ -45,6 +60,11 @@ class Interval:
     undefined: int
     share_above_zero: float
     method: str
+    video_low: float = math.nan
+    video_high: float = math.nan
+    without_low: float = math.nan
+    without_high: float = math.nan
+    notes: tuple[str, ...] = ()
 
 
 def video_counts(n_videos: int, resamples: int, seed: int) -> np.ndarray:
@@ -63,34 +83,120 @@ def interval(
     resamples: int = 2000,
     seed: int = 0,
     level: float = 0.95,
-    studentise: bool = True,
     share: bool = True,
+    normal_videos: int | None = None,
+    anomalous_videos: int | None = None,
 ) -> Interval:
     """The interval around ``value`` of what ``draw`` computes from counts of V videos.
 
-    Plain percentiles cover about 90% where 95% is said at 12 videos, and 80% where AUROC is near 1 there. Therefore:
+    value ± t·s on the logit scale if the value is a ``share`` in [0, 1], so that the ends are too; on its own scale
+    otherwise (a difference of two). s is the standard deviation of the resamples times √(V/(V − 1)), and t a quantile
+    of Student's distribution with :func:`degrees_of_freedom`. results/tables/interval_coverage.md compares its coverage
+    and width with those of other methods.
 
-    - ``studentise``: each resample is divided by its own jackknife error over videos (bootstrap-t, Efron and Tibshirani
-      1993, chapter 12), on the logit scale if the value is a ``share`` in [0, 1], not a difference of two.
-    - otherwise, or where resamples have no spread (a perfect score): percentiles corrected for bias and skewness (BCa,
-      Efron 1987) and widened for few videos, the tail α/2 becoming Φ(√(V/(V−1))·t_{α/2, V−1}) (Hesterberg 2015).
+    There is none below MIN_VIDEOS videos, nor where ``normal_videos`` or ``anomalous_videos``, the number of videos
+    that hold frames of the class (None: all), is below MIN_OF_A_CLASS, nor where a share is 0 or 1 or no resample
+    differs: such videos show nothing of the spread between others. ``notes`` say which.
     """
     if not 0 < level < 1:
         raise ConfigError(f"level={level} must lie between 0 and 1; 0.95 is usual.")
-    counts = video_counts(n_videos, resamples, seed)
     draw = _each_once(draw)
+    drawn = _drawn(draw, video_counts(n_videos, resamples, seed), share)
+    alone = _drawn(draw, np.eye(n_videos), share)
+    without = _drawn(draw, 1.0 - np.eye(n_videos), share)
+    defined = drawn[~np.isnan(drawn)]
+    ends = None
+    note = _lacking(n_videos, normal_videos, anomalous_videos)
+    if not note and not math.isnan(value) and defined.size:
+        ends = _ends(value, defined, without, level, share)
+        note = "" if ends else "no interval: the videos show no spread"
+    low, high = ends or (math.nan, math.nan)
+    return Interval(
+        value=float(value),
+        low=low,
+        high=high,
+        level=level,
+        n_videos=n_videos,
+        resamples=int(drawn.size),
+        seed=seed,
+        undefined=int(drawn.size - defined.size),
+        share_above_zero=float(np.mean(defined > 0)) if defined.size else math.nan,
+        method="bootstrap_t" if ends else "none",
+        video_low=_extreme(np.fmin, alone),
+        video_high=_extreme(np.fmax, alone),
+        without_low=_extreme(np.fmin, without),
+        without_high=_extreme(np.fmax, without),
+        notes=(note,) if note else interval_notes(n_videos, low, high),
+    )
+
+
+def interval_notes(n_videos: int, low: float, high: float) -> tuple[str, ...]:
+    """What a reader of an interval over so many videos must be told; nothing about one that is NaN."""
+    if math.isnan(low):
+        return ()
+    return (FEW_NOTE,) * (n_videos < FEW_VIDEOS) + (WIDE_NOTE,) * (high - low > WIDE)
+
+
+def degrees_of_freedom(without: np.ndarray) -> float:
+    """Of the error of a value that is ``without (V,)`` each of the videos in turn; from 1 to V − 1.
+
+    c·(V − 1)/V·(Σd²)²/Σd⁴ with d the deviations from their mean: (Σd²)²/Σd⁴ is V for deviations of one size and 1 where
+    one video makes all of the error, whose size is then known as badly as from two observations. Matching moments as
+    Satterthwaite (1946) does gives c = 3 for normal deviations; c = 1.75 covers better where they are not.
+    """
+    n = without.size
+    pull = without - without.mean()
+    # Scaled, so that tiny deviations do not vanish in their fourth power.
+    pull = pull / max(np.abs(pull).max(), np.finfo(float).tiny)
+    fourth = float(np.sum(pull**4))
+    effective = float(np.sum(pull**2)) ** 2 / fourth if fourth > 0 else n
+    return float(np.clip(_MOMENTS * (n - 1) / n * effective, 1, max(n - 1, 1)))
+
+
+def _ends(
+    value: float, drawn: np.ndarray, without: np.ndarray, level: float, share: bool
+) -> tuple[float, float] | None:
+    """Both ends; None where the resamples have no spread. The same value of a difference has no width to hide."""
+    n = without.size
+    if np.ptp(drawn) == 0 or (share and not 0 < value < 1):
+        return None if share else (float(value), float(value))
+    centre = float(value)
+    if share:
+        # The logit of a perfect resample is infinite: none counts as more than V times nearer to 0 or 1 than the value.
+        drawn = np.clip(drawn, value / n, 1 - (1 - value) / n)
+        centre, drawn = float(special.logit(value)), special.logit(drawn)
+    error = float(drawn.std(ddof=1)) * math.sqrt(n / (n - 1))
+    known = without[~np.isnan(without)]
+    half = -float(special.stdtrit(degrees_of_freedom(known) if known.size else 1.0, (1 - level) / 2)) * error
+    ends = np.array([centre - half, centre + half])
+    low, high = special.expit(ends) if share else ends
+    return float(low), float(high)
+
+
+def _lacking(n_videos: int, normal: int | None, anomalous: int | None) -> str:
+    """Why so few videos have no interval; "" where they have one."""
+    if n_videos < MIN_VIDEOS:
+        return f"no interval: {_videos(n_videos)} with a value, at least {MIN_VIDEOS} are needed"
+    for name, count in (("normal", normal), ("anomalous", anomalous)):
+        if count is not None and count < MIN_OF_A_CLASS:
+            return f"no interval: the {name} frames come from {_videos(count)}, at least {MIN_OF_A_CLASS} are needed"
+    return ""
+
+
+def _videos(count: int) -> str:
+    return f"{count} test video" + "s" * (count != 1)
+
+
+def _drawn(draw: Draw, counts: np.ndarray, share: bool) -> np.ndarray:
+    """The metric of each resample; a share that was corrected (see ``centred``) stays in [0, 1]."""
+    if not counts.size:
+        return np.full(len(counts), np.nan)
     drawn = draw(counts)
-    defined = ~np.isnan(drawn)
-    ends, method, above = None, "none", float("nan")
-    if n_videos > 1 and defined.any() and not np.isnan(value):
-        above = float(np.mean(drawn[defined] > 0))
-        if studentise:
-            ends, method = _studentised(draw, counts[defined], drawn[defined], value, level, share), "studentised"
-        if ends is None:
-            ends, method = _corrected(draw, drawn[defined], value, n_videos, level), "bca"
-    low, high = ends or (float("nan"), float("nan"))
-    undefined = int(drawn.size - np.count_nonzero(defined))
-    return Interval(float(value), low, high, level, n_videos, int(drawn.size), seed, undefined, above, method)
+    return np.clip(drawn, 0, 1) if share else drawn
+
+
+def _extreme(choose: np.ufunc, values: np.ndarray) -> float:
+    return float(choose.reduce(values, initial=np.nan))
 
 
 def _each_once(draw: Draw) -> Draw:
@@ -105,65 +211,3 @@ def _each_once(draw: Draw) -> Draw:
         return draw(counts[first])[same]
 
     return of
-
-
-def _studentised(
-    draw: Draw, counts: np.ndarray, drawn: np.ndarray, value: float, level: float, share: bool
-) -> tuple[float, float] | None:
-    """Both ends by bootstrap-t; None if so many resamples have no error that the tails would rest on the others."""
-    own = float(jackknife_error(draw, np.ones((1, counts.shape[1])))[0])
-    error = jackknife_error(draw, counts)
-    slope = drawn * (1 - drawn) if share else np.ones_like(drawn)
-    own_slope = value * (1 - value) if share else 1.0
-    usable = (error > 0) & (slope > 0)
-    if not own > 0 or not own_slope > 0 or np.mean(usable) < 1 - (1 - level) / 5:
-        return None
-    centre = _scale(np.array(value), share)
-    ratio = (_scale(drawn[usable], share) - centre) * slope[usable] / error[usable]
-    upper, lower = np.quantile(ratio, [(1 + level) / 2, (1 - level) / 2])
-    ends = centre - np.array([upper, lower]) * own / own_slope
-    low, high = expit(ends) if share else ends
-    return float(low), float(high)
-
-
-def _scale(value: np.ndarray, share: bool) -> np.ndarray:
-    return np.log(value / (1 - value)) if share else value
-
-
-def jackknife_error(draw: Draw, counts: np.ndarray) -> np.ndarray:
-    """Standard error ``(B,)`` of each resample, by leaving out one copy of each of its videos in turn or NaN.
-
-    √((n − 1)/n Σ_j c_j (θ₋ⱼ − θ̄)²) with c_j copies of video j and n = Σ_j c_j.
-    """
-    errors = np.empty(len(counts))
-    step = max(1, _CHUNK // counts.shape[1] ** 2)
-    for start in range(0, len(counts), step):
-        part = counts[start : start + step]
-        row, video = np.nonzero(part)
-        without = part[row]
-        without[np.arange(row.size), video] -= 1
-        left = np.full(part.shape, np.nan)
-        left[row, video] = draw(without)
-        weight = np.where(np.isnan(left), 0.0, part)
-        left = np.where(weight > 0, left, 0.0)
-        n = weight.sum(axis=1, keepdims=True)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mean = (weight * left).sum(axis=1, keepdims=True) / n
-            square = (weight * (left - mean) ** 2).sum(axis=1, keepdims=True) * (n - 1) / n
-        errors[start : start + step] = np.sqrt(square[:, 0])
-    return errors
-
-
-def _corrected(draw: Draw, drawn: np.ndarray, value: float, n_videos: int, level: float) -> tuple[float, float]:
-    """Both ends by BCa on tails widened for few videos."""
-    tail = np.sqrt(n_videos / (n_videos - 1)) * special.stdtrit(n_videos - 1, (1 - level) / 2)
-    below = np.mean(drawn < value) + np.mean(drawn == value) / 2
-    bias = special.ndtri(np.clip(below, 1 / (2 * drawn.size), 1 - 1 / (2 * drawn.size)))
-    without = draw(1.0 - np.eye(n_videos))
-    without = without[~np.isnan(without)]
-    pull = without.mean() - without if without.size else np.zeros(1)
-    spread = np.sum(pull**2) ** 1.5
-    acceleration = float(np.sum(pull**3) / (6 * spread)) if spread > 0 else 0.0
-    z = bias + np.array([tail, -tail])
-    low, high = np.quantile(drawn, special.ndtr(bias + z / np.maximum(1 - acceleration * z, 0.1)))
-    return float(low), float(high)

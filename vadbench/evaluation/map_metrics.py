@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from vadbench.evaluation import ranks
@@ -15,7 +16,7 @@ from vadbench.evaluation.bootstrap import bootstrap
 from vadbench.evaluation.criterion import CriterionScores, criterion_scores
 from vadbench.evaluation.frame import equal_error_rate, frame_auroc
 from vadbench.evaluation.histogram import pixel_histogram
-from vadbench.evaluation.intervals import JACKKNIFE_DRAWS, Interval, interval
+from vadbench.evaluation.intervals import Interval, interval
 from vadbench.evaluation.maps import FrameArrays
 from vadbench.evaluation.metric_entry import entry
 from vadbench.evaluation.pixel_table import MAX_ANOMALOUS, TooManyPixels, pixel_table_by_video
@@ -105,9 +106,10 @@ def _exact_entries(
     table, bins = pixel_table_by_video(maps, masks, "2d", max_anomalous=max_anomalous, look_on=frames.add)
     counts = {"n_anomalous": table.n_positive, "n_normal": table.n_negative}
     n = len(maps)
+    normal, anomalous = (int(np.count_nonzero(pixels.sum(axis=1))) for pixels in (bins.normal, bins.anomalous))
 
     def found(value: float, draw: Draw) -> Interval:
-        return interval(centred(draw, value, n), n, value, resamples, seed, studentise=n * resamples <= JACKKNIFE_DRAWS)
+        return interval(centred(draw, value, n), n, value, resamples, seed, 0.95, True, normal, anomalous)
 
     return {
         "pixel_auroc": entry(found(ranks.auroc(table), bins.auroc()), n, "raw", mode="pooled", **counts),

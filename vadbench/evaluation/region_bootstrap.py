@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from vadbench.evaluation.intervals import JACKKNIFE_DRAWS, Interval, interval
+from vadbench.evaluation.intervals import Interval, interval
 from vadbench.evaluation.regions import Endpoint, checked_boxes, match_boxes, rbdc_tbdc, track_scores
 from vadbench.evaluation.resampled import Draw
 from vadbench.evaluation.video_bins import centred
@@ -66,7 +66,8 @@ def bootstrap_regions(
         draw = _areas(false, lengths, hits, total, endpoint)
         if not np.isnan(value):
             draw = centred(draw, value, n)
-        intervals.append(interval(draw, n, value, resamples, seed, studentise=n * resamples <= JACKKNIFE_DRAWS))
+        annotated = int(np.count_nonzero(total))
+        intervals.append(interval(draw, n, value, resamples, seed, anomalous_videos=annotated))
     return intervals[0], intervals[1]
 
 

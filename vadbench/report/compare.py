@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from vadbench.errors import DataError
-from vadbench.run_folder import RunFolder
+from vadbench.run_folder import RunFolder, plain
 
 
 def run(argv: Sequence[str]) -> int:
@@ -27,7 +28,7 @@ def run(argv: Sequence[str]) -> int:
     result = compare(words.first, words.second, words.resamples, words.seed)
     print(format_comparison(result))
     if words.json:
-        words.json.write_text(json.dumps(result, indent=1))
+        words.json.write_text(json.dumps(plain(result), indent=1))
     return 0
 
 
@@ -40,6 +41,7 @@ def compare(first: Path, second: Path, resamples: int = 2000, seed: int = 0) -> 
     """
     from vadbench.evaluation.bootstrap import paired_bootstrap
     from vadbench.evaluation.frame import average_precision, equal_error_rate, frame_auroc
+    from vadbench.evaluation.metric_entry import RANGES
 
     records = [_record(folder) for folder in (first, second)]
     tables = [read_scores(folder) for folder in (first, second)]
@@ -56,6 +58,8 @@ def compare(first: Path, second: Path, resamples: int = 2000, seed: int = 0) -> 
             "difference": found.value,
             "ci_low": found.low,
             "ci_high": found.high,
+            "ci_notes": list(found.notes),
+            **{name: getattr(found, name) for name in RANGES},
             "share_above_zero": found.share_above_zero,
         }
     return {
@@ -83,6 +87,8 @@ def read_scores(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarr
 
 def format_comparison(result: Mapping[str, Any]) -> str:
     """The comparison as text."""
+    from vadbench.evaluation.metric_entry import note_lines
+
     lines = [f"first:   {result['first']}", f"second:  {result['second']}", ""]
     for key, (a, b) in result["settings"].items():
         lines.append(f"  {key}: {a} -> {b}")
@@ -90,13 +96,21 @@ def format_comparison(result: Mapping[str, Any]) -> str:
         lines.append("  the same settings")
     lines += ["", f"  {'raw scores':<20}{'first':>9}{'second':>9}{'change':>9}   95% interval of the change"]
     for name, row in result["metrics"].items():
-        verdict = "holds" if row["ci_low"] > 0 or row["ci_high"] < 0 else "can't be told from zero"
         lines.append(
-            f"  {name:<20}{row['first']:>9.4f}{row['second']:>9.4f}{row['difference']:>+9.4f}"
-            f"   [{row['ci_low']:+.4f}, {row['ci_high']:+.4f}]  {verdict}"
+            f"  {name:<20}{row['first']:>9.4f}{row['second']:>9.4f}{row['difference']:>+9.4f}   {_interval(row)}"
         )
+    lines += [f"  ! {note}" for note in note_lines(result["metrics"])]
     lines.append(f"  paired bootstrap over {result['videos']} videos, {result['resamples']} resamples")
     return "\n".join([*lines, *(f"  ! {caveat}" for caveat in result["caveats"])])
+
+
+def _interval(row: Mapping[str, Any]) -> str:
+    """The interval of the change, whether it holds, and the range of the change over single videos."""
+    over = f"; single videos {row['video_low']:+.4f} to {row['video_high']:+.4f}"
+    if math.isnan(row["ci_low"]):
+        return "none" + over
+    verdict = "holds" if row["ci_low"] > 0 or row["ci_high"] < 0 else "can't be told from zero"
+    return f"[{row['ci_low']:+.4f}, {row['ci_high']:+.4f}]  {verdict}{over}"
 
 
 def _record(folder: Path) -> dict[str, Any]:

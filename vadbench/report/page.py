@@ -29,6 +29,8 @@ def page(folder: Path) -> str:
     import jinja2
     import pandas as pd
 
+    from vadbench.evaluation.metric_entry import INTERVAL_HEADS, interval_cells, note_lines
+
     run_folder = RunFolder(folder)
     if not run_folder.complete:
         raise DataError(
@@ -41,8 +43,12 @@ def page(folder: Path) -> str:
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     template = environment.from_string((Path(__file__).parent / "page.html").read_text())
+    record = run_folder.read()
     return template.render(
-        run=run_folder.read(),
+        run=record,
+        interval_heads=INTERVAL_HEADS,
+        interval_cells=interval_cells,
+        notes=note_lines({name: entry for name, entry in record["metrics"].items() if isinstance(entry, dict)}),
         folder=str(folder),
         per_video=[] if table is None else table.to_dict("records"),
         pictures=[(path.stem, base64.b64encode(path.read_bytes()).decode()) for path in pictures],

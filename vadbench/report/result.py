@@ -60,19 +60,17 @@ def _data_lines(record: Mapping[str, Any]) -> list[str]:
 def _metric_lines(record: Mapping[str, Any]) -> list[str]:
     if not record["metrics"]:
         return ["  no metrics: no labels, or the evaluator is switched off", ""]
-    lines = []
-    for name, label in _HEADLINES.items():
-        entry = record["metrics"].get(name)
-        if entry is None:
-            continue
-        low, high = entry.get("ci_low"), entry.get("ci_high")
-        interval = f"   95% [{low:.3f}, {high:.3f}]" if low is not None and high is not None else ""
+    from vadbench.evaluation.metric_entry import INTERVAL_HEADS, interval_cells, note_lines
+
+    shown = {label: record["metrics"][name] for name, label in _HEADLINES.items() if name in record["metrics"]}
+    lines = [f"  {'':<24}{'value':>8}   " + "".join(f"{head:<17}" for head in INTERVAL_HEADS) + "videos"]
+    for label, entry in shown.items():
+        cells = "".join(f"{cell:<17}" for cell in interval_cells(entry))
         undefined = entry.get("undefined_videos") or []
-        note = f"   ({entry['n_videos']} videos)"
-        if undefined:
-            note += f", undefined on {len(undefined)}: {', '.join(undefined)}"
+        note = f", undefined on {len(undefined)}: {', '.join(undefined)}" if undefined else ""
         value = "blank" if entry.get("blank") else _number(entry["value"])
-        lines.append(f"  {label:<24}{value:>8}{interval}{note}")
+        lines.append(f"  {label:<24}{value:>8}   {cells}{entry['n_videos']}{note}")
+    lines += [f"  ! {note}" for note in note_lines(shown)]
     entries = record["metrics"].values()
     lines += [f"  blank: {reason}" for reason in dict.fromkeys(e["blank"] for e in entries if e.get("blank"))]
     for scene, metrics in record.get("scenes", {}).items():

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, TypeGuard
 
 import yaml
+
+TOO_WIDE = 0.3
+"""Width above which an interval means little: ``WIDE`` of vadbench.evaluation.intervals, which takes long to import."""
 
 HEADLINES = ("frame_auroc_micro", "frame_auroc_macro", "frame_ap", "frame_eer", "pixel_auroc")
 """Metrics of the default table, where a run has them."""
@@ -41,6 +44,7 @@ class Spread:
     sd: sample standard deviation; NaN for a single seed.
     n: seeds for which the metric is defined.
     ci_low, ci_high: the interval of a single run; NaN for several.
+    video_low, video_high, without_low, without_high: of a single run; see :class:`vadbench.evaluation.Interval`.
     """
 
     mean: float
@@ -48,6 +52,14 @@ class Spread:
     n: int
     ci_low: float = math.nan
     ci_high: float = math.nan
+    video_low: float = math.nan
+    video_high: float = math.nan
+    without_low: float = math.nan
+    without_high: float = math.nan
+
+
+ENDS = tuple(f.name for f in fields(Spread) if f.name not in ("mean", "sd", "n"))
+"""Ends of the interval and of the ranges beside it, as a record and a :class:`Spread` call them."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +118,7 @@ def _spread(entries: Sequence[Any]) -> Spread:
         return Spread(math.nan, math.nan, 0)
     if len(values) > 1:
         return Spread(mean(values), stdev(values), len(values))
-    low, high = (float(b) if _finite(b) else math.nan for b in (kept[0].get("ci_low"), kept[0].get("ci_high")))
-    return Spread(values[0], math.nan, 1, low, high)
+    return Spread(values[0], math.nan, 1, **{end: float(kept[0][end]) for end in ENDS if _finite(kept[0].get(end))})
 
 
 def _names(record: Mapping[str, Any]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vadbench.errors import DataError, nearest
-from vadbench.report.rows import HEADLINES, Row, Spread, rows
+from vadbench.report.rows import ENDS, HEADLINES, TOO_WIDE, Row, Spread, rows
 from vadbench.run_folder import RunFolder
 
 _EPILOG = """examples:
@@ -112,7 +112,7 @@ def _narrow(found: Sequence[Row], metrics: Sequence[str]) -> list[list[str]]:
 
 def _wide(found: Sequence[Row], metrics: Sequence[str]) -> list[list[str]]:
     """Header and rows for programs: every number in a column of its own, unrounded."""
-    fields = ("mean", "sd", "n", "ci_low", "ci_high")
+    fields = ("mean", "sd", "n", *ENDS)
     header = [*found[0].names, *found[0].settings, "data", "seeds", *(f"{m}.{f}" for m in metrics for f in fields)]
     table = [header]
     for row in found:
@@ -130,6 +130,7 @@ def _cell(spread: Spread | None, seeds: int) -> str:
         text += f" ± {spread.sd:.4f}"
     elif not math.isnan(spread.ci_low):
         text += f" [{spread.ci_low:.3f}, {spread.ci_high:.3f}]"
+        text += " (too wide to mean much)" if spread.ci_high - spread.ci_low > TOO_WIDE else ""
     return text if spread.n == seeds else f"{text} (n={spread.n})"
 
 

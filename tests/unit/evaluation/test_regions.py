@@ -228,6 +228,29 @@ def test_intervals_hold_the_exact_value_and_survive_coarse_thresholds():
     assert fine[0].high - fine[0].low > 0.1
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_ends_of_low_values_on_coarse_thresholds_stay_in_the_unit_interval(seed):
+    """Draws on coarse thresholds are moved to the exact value, some of them below 0: a TBDC of -0.0007 was printed."""
+    random = np.random.default_rng(seed)
+    n_frames = {f"{v:02d}": 40 for v in range(8)}
+    truth = [(video, t, 10, 10, 30, 30, 0) for video in n_frames for t in range(10, 30)]
+    found = [("00", t, 12, 12, 32, 32, random.random()) for t in range(10, 30)]
+    found += [(v, t, 60, 60, 70, 70, random.random() + 0.02) for v in n_frames for t in range(40) for _ in range(3)]
+    drawn = bootstrap_regions(boxes(found, "score"), boxes(truth, "track"), n_frames, resamples=500, n_thresholds=20)
+    for interval in drawn:
+        assert 0 <= interval.low < interval.value < interval.high <= 1
+        assert 0 <= interval.video_low <= interval.without_low <= interval.without_high <= interval.video_high <= 1
+
+
+def test_tracks_of_fewer_than_four_videos_have_no_interval():
+    n_frames = {f"{v}": 10 for v in range(12)}
+    truth = boxes([(f"{v}", t, 0, 0, 9, 9, 0) for v in range(3) for t in range(9)], "track")
+    found = boxes([(f"{v}", t, 0, 0, 9, 9, t + v) for v in range(2) for t in range(9)], "score")
+    for interval in bootstrap_regions(found, truth, n_frames, resamples=50):
+        assert math.isnan(interval.low)
+        assert interval.notes == ("no interval: the anomalous frames come from 3 test videos, at least 4 are needed",)
+
+
 def test_tables_of_other_types_will_do():
     """Objects for numbers, as an empty table or a hand-made one has them; whole floats for frames."""
     truth = boxes([("a", t, 0, 0, 9, 9, 0) for t in range(3)], "track")
