@@ -51,12 +51,12 @@ def interval_cells(found: Mapping[str, Any], digits: int = 3) -> tuple[str, str,
 
 
 def note_lines(entries: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """``"frame AP, frame EER: the interval is wider ..."``: each note once, with the entries that it is about."""
+    """``"frame AP; frame EER: the interval is wider ..."``: each note once, with the entries that it is about."""
     about: dict[str, list[str]] = {}
     for name, found in entries.items():
         for note in _notes(found):
             about.setdefault(note, []).append(name)
-    return [f"{', '.join(names)}: {note}" for note, names in about.items()]
+    return [f"{'; '.join(names)}: {note}" for note, names in about.items()]
 
 
 def _notes(found: Mapping[str, Any]) -> tuple[str, ...]:

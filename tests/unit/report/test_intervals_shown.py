@@ -83,14 +83,14 @@ def test_the_printed_result_has_the_ranges_beside_the_interval(tmp_path):
 def test_what_an_interval_lacks_is_said_once_in_words(tmp_path, n, spread, says):
     found = metric(n, spread)
     text = printed(tmp_path, found)
-    assert text.count(f"! frame AUROC, micro, frame AP: {says}") == 1
+    assert text.count(f"! frame AUROC, micro; frame AP: {says}") == 1
     assert interval_cells(found)[1].startswith("[") and interval_cells(found)[2].startswith("[")
 
 
 def test_an_old_record_is_read_and_its_wide_interval_said(tmp_path):
     assert interval_cells(OLD) == ("[0.156, 0.953]", "", "")
     assert note_lines({"a": OLD, "b": {"value": 0.5}}) == [f"a: {WIDE_NOTE}"]
-    assert f"frame AUROC, micro, frame AP: {WIDE_NOTE}" in printed(tmp_path, OLD)
+    assert f"frame AUROC, micro; frame AP: {WIDE_NOTE}" in printed(tmp_path, OLD)
     assert interval_cells({**OLD, "ci_low": None, "ci_high": None}) == ("", "", "")
 
 
