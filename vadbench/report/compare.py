@@ -87,14 +87,15 @@ def read_scores(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarr
 
 def format_comparison(result: Mapping[str, Any]) -> str:
     """The comparison as text."""
-    from vadbench.evaluation.metric_entry import note_lines
+    from vadbench.evaluation.metric_entry import INTERVAL_HEADS, note_lines
 
     lines = [f"first:   {result['first']}", f"second:  {result['second']}", ""]
     for key, (a, b) in result["settings"].items():
         lines.append(f"  {key}: {a} -> {b}")
     if not result["settings"]:
         lines.append("  the same settings")
-    lines += ["", f"  {'raw scores':<20}{'first':>9}{'second':>9}{'change':>9}   95% interval of the change"]
+    heads = "".join(f"{head:<20}" for head in INTERVAL_HEADS)
+    lines += ["", f"  {'raw scores':<20}{'first':>9}{'second':>9}{'change':>9}   {heads}of the change"]
     for name, row in result["metrics"].items():
         lines.append(
             f"  {name:<20}{row['first']:>9.4f}{row['second']:>9.4f}{row['difference']:>+9.4f}   {_interval(row)}"
@@ -105,12 +106,18 @@ def format_comparison(result: Mapping[str, Any]) -> str:
 
 
 def _interval(row: Mapping[str, Any]) -> str:
-    """The interval of the change, whether it holds, and the range of the change over single videos."""
-    over = f"; single videos {row['video_low']:+.4f} to {row['video_high']:+.4f}"
-    if math.isnan(row["ci_low"]):
-        return "none" + over
-    verdict = "holds" if row["ci_low"] > 0 or row["ci_high"] < 0 else "can't be told from zero"
-    return f"[{row['ci_low']:+.4f}, {row['ci_high']:+.4f}]  {verdict}{over}"
+    """The interval of the change, whether it holds, and the ranges of the change that stand beside it."""
+    ends = {
+        name: f"[{row[f'{name}_low']:+.4f}, {row[f'{name}_high']:+.4f}]"
+        for name in ("ci", "video", "without")
+        if not math.isnan(row[f"{name}_low"])
+    }
+    if "ci" not in ends:
+        verdict = "no verdict"
+    else:
+        verdict = "holds" if row["ci_low"] > 0 or row["ci_high"] < 0 else "can't be told from zero"
+    found = (ends.get(name, "none") for name in ("ci", "video", "without"))
+    return "".join(f"{cell:<20}" for cell in found) + verdict
 
 
 def _record(folder: Path) -> dict[str, Any]:

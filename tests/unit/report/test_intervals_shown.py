@@ -130,7 +130,8 @@ def test_a_comparison_of_few_videos_has_no_interval_and_no_verdict(tmp_path, n):
         pd.concat(parts).to_parquet(folder / "scores.parquet")
         folders.append(folder)
     text = format_comparison(compare(*folders, resamples=100))
-    assert ("none; single videos" in text) == (n == 2) and "nan" not in text
+    assert ("no verdict" in text) == (n == 2) and "nan" not in text
+    assert "single videos" in text and "one left out" in text
     assert ("no interval: 2 test videos" in text) == (n == 2)
     assert ("can't be told from zero" in text or "holds" in text) == (n == 12)
 
