@@ -30,7 +30,7 @@ WIDE_NOTE = f"the interval is wider than {WIDE:g}, so the number means little"
 FEW_NOTE = f"fewer than {FEW_VIDEOS} test videos: the interval can't include a failure that none of them shows"
 
 
-_MOMENTS = 1.75  # chosen by scripts/study_intervals.py; see degrees_of_freedom
+_MOMENTS = 1.75  # chosen among 1 to 3 by simulation; scripts/study_intervals.py measures what it covers
 
 
 @dataclass(frozen=True)
