@@ -12,6 +12,7 @@ import pandas as pd
 
 from vadbench.config import RunConfig
 from vadbench.data.video import Dataset, Video
+from vadbench.defaults import without_written_out
 from vadbench.models.base import Detector, VideoScores
 from vadbench.run_folder import SCHEMA_VERSION
 
@@ -51,13 +52,20 @@ def fingerprint(config: Mapping[str, Any], specs: Mapping[str, Any], dataset_dig
     """
     key = {
         "schema": SCHEMA_VERSION,
-        "config": _trimmed(config),
+        "config": _trimmed(_without_layer(without_written_out(config), specs)),
         "features": specs,
         "dataset": dataset_digest,
         "labels": label_digest,
     }
     text = json.dumps(key, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _without_layer(config: Mapping[str, Any], specs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """``config`` with the layer left to the backbone's default where ``specs`` names the only one there is, so that a
+    default that is written out makes no other run."""
+    model = config.get("model") or {}
+    return {**config, "model": {**model, "layer": None}} if [model.get("layer")] == list(specs) else config
 
 
 def _trimmed(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -134,6 +134,7 @@ def _work(
         "created": now(),
         "names": names(config, detector),
         "seed": config.seed,
+        "uses_seed": getattr(detector, "uses_seed", None),
         "fit": scored.summary,
         "weights": weights(detector),
         "dataset": describe_dataset(dataset, dataset_digest(dataset), label_digest(dataset)),

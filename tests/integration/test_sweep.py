@@ -57,8 +57,9 @@ def test_every_level_from_one_pass_and_one_decomposition(tmp_path, sweep, caplog
     derived = [one.entry.note() for one in held(tmp_path / "cache") if "video" not in one.entry.note()]
     assert sum(note["output"] == "spectrum" for note in derived) == 1
     rows = table_of(out)
-    assert len(rows) == 2 + 3  # header, rule, one row a level: seeds are pooled
-    assert all("| 2/12 | 2 |" in row for row in rows[2:])
+    assert len(rows) == 2 + 3  # header, rule, one row a level
+    assert all("| 2/12 | 1 |" in row for row in rows[2:])  # the seed is not used: nothing is repeated
+    assert "3 runs are not counted" in out
     assert all("none needed" in row for row in rows[2:])
     assert len(scores_by_point(tmp_path)) == 6
     states = [p["state"] for p in json.loads(next(tmp_path.glob("sweeps/*/sweep.json")).read_text())["points"]]

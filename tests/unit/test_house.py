@@ -13,7 +13,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # Left to right: a room may import from rooms before it and from its own, never from one after it.
 ORDER = [
-    {"errors", "paths", "registry", "__init__"},
+    {"errors", "paths", "registry", "defaults", "__init__"},
     {"config", "config_ai_vad"},
     {"compose", "provenance"},
     {"data"},

@@ -61,6 +61,31 @@ def test_what_can_change_a_result_is_in_the_key(words: str) -> None:
     assert changed != key()
 
 
+def test_a_default_that_is_written_out_is_the_same_run() -> None:
+    assert key("model.layer=grid") == key()
+    other = {"fine_grid": {"cell": 6}}
+    assert key("model.layer=fine_grid", specs=other) == key("backbone.layer=fine_grid", specs=other)
+
+
+def test_a_layer_that_the_features_do_not_name_is_in_the_key() -> None:
+    assert key("model.layer=blocks.3") != key()
+
+
+@pytest.mark.parametrize(
+    ("written", "same"),
+    [
+        ("model.in_sum=[velocity,pose,deep]", True),
+        ("model.in_sum=[velocity,pose]", False),
+        ("regions.foreground_min_area=100", True),
+        ("regions.foreground_min_area=101", False),
+    ],
+)
+def test_defaults_of_ai_vad_that_are_written_out(written: str, same: bool) -> None:
+    base = ["model=ai_vad", "dataset=synthetic"]
+    keys = [fingerprint(asdict(compose([*base, *more])), {}, "d", "l") for more in ([], [written])]
+    assert (keys[0] == keys[1]) is same
+
+
 def test_features_data_and_labels_are_in_the_key() -> None:
     assert len({key(), key(specs={"grid": {"cell": 13}}), key(data="e"), key(labels="m")}) == 4
 

@@ -26,6 +26,11 @@ class BaseDensityEstimator(ABC):
 
     calibration: Calibration | None = None
 
+    @property
+    def uses_seed(self) -> bool:
+        """Whether another seed can change the scores."""
+        return False
+
     @abstractmethod
     def fit(self, features: np.ndarray, groups: np.ndarray, remember: Remember | None = None) -> None:
         """Learn from ``features (N, D)`` with ``groups int (N,)`` and calibrate. Deterministic for a seed.

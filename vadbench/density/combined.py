@@ -69,6 +69,11 @@ class CombinedDensityEstimator:
         if not self.in_sum:
             raise ConfigError(f"The sum of streams is empty. Available: {', '.join(self.estimators)}.")
 
+    @property
+    def uses_seed(self) -> bool:
+        """Whether another seed can change the scores of a stream."""
+        return any(estimator.uses_seed for estimator in self.estimators.values())
+
     def fit(
         self,
         features: Mapping[str, np.ndarray] | None = None,

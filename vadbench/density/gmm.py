@@ -39,6 +39,11 @@ class GMMEstimator(CollectingEstimator):
         self.seed = seed
         self.mixture: Any = None
 
+    @property
+    def uses_seed(self) -> bool:
+        """The start of k-means, where there is more than one Gaussian."""
+        return self.n_components > 1
+
     def fit(
         self, features: np.ndarray | None = None, groups: np.ndarray | None = None, remember: Remember | None = None
     ) -> None:

@@ -75,6 +75,11 @@ class GroupedKNNEstimator(CollectingEstimator):
         self._remember: Remember | None = None
         self._bank_name = ""
 
+    @property
+    def uses_seed(self) -> bool:
+        """The start of k-means, and the draw of calibration samples."""
+        return self.kind.startswith("kmeans") or self.calibration_samples is not None
+
     def fit(
         self, features: np.ndarray | None = None, groups: np.ndarray | None = None, remember: Remember | None = None
     ) -> None:

@@ -86,6 +86,9 @@ class Detector(Protocol):
 
     ``result_version``: optional, 1 where it is absent; raised when its scores change at the same configuration and
     features, so that runs that are there already keep their key and their numbers.
+
+    It may have a ``uses_seed: bool``, which says whether another seed can change its scores: a table counts runs that
+    differ in a seed that is not used once.
     """
 
     extractor: Extractor

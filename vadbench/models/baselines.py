@@ -92,6 +92,11 @@ class Baseline:
         self.evaluator: Any = True
         self.visualizer: Any = True
 
+    @property
+    def uses_seed(self) -> bool:
+        """Whether another seed can change the scores."""
+        return self.name == "random"
+
     def fit(self, features: Mapping[str, Mapping[str, Features]], remember: Remember | None = None) -> None:
         """Nothing to learn."""
 

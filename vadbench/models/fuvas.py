@@ -133,6 +133,11 @@ class Fuvas(OneClassMethod):
         pre_processor = self.extractor.pre_processor
         return isinstance(pre_processor, PreProcessor) and pre_processor.size is None
 
+    @property
+    def uses_seed(self) -> bool:
+        """Whether another seed can change the scores: it draws the shots, and random weights."""
+        return self.shots is not None or self.extractor.weights_name == "random"
+
     def fit(self, features: Mapping[str, Mapping[str, Features]], remember: Remember | None = None) -> None:
         """Find the components of the training clips.
 
@@ -198,6 +203,11 @@ class Fuvas(OneClassMethod):
         positions = h * w if self.score_reduction == "mean" else 1
         weights, filled = self._weights(video, arrays)
         return VideoScores(video.id, weights @ self._own[video.id] / positions, filled, None)
+
+    def frame_maps(self, video: Video, clip_maps: np.ndarray) -> ClipMaps:
+        """Score maps of the frames of ``video`` from those of its clips, ``float32 (N, h, w)``; needs no fit."""
+        starts = self.clip.starts(video.n_frames) if len(clip_maps) > 1 else np.zeros(1, np.int64)
+        return ClipMaps(clip_maps, self._weights(video, {"starts": starts})[0])
 
     def _weights(self, video: Video, arrays: Features) -> tuple[np.ndarray, np.ndarray]:
         """Clips to frames, and which frames are filled."""

@@ -12,6 +12,8 @@ from typing import Any, TypeGuard
 
 import yaml
 
+from vadbench.defaults import without_written_out
+
 TOO_WIDE = 0.3
 """Width above which an interval means little: ``WIDE`` of vadbench.evaluation.intervals, which takes long to import."""
 
@@ -31,8 +33,19 @@ _NO_SETTING: tuple[str, ...] = (
     "on_existing",
     "seed",
     "dataset.root",
+    "dataset.masks_root",
+    "dataset.labels",
+    "model.visualizer",
+    "model.heatmap_frames",
+    "model.layer",
+    "backbone.layer",
+    "backbone.weights",
+    "protocol.card",
+    "protocol.note",
+    "protocol.source",
 )
-_NO_SETTING += ("dataset.masks_root", "model.evaluator", "model.visualizer", "model.heatmap_frames", "model.layer")
+_DIGESTS = ("data digest", "label digest", "weights digest")
+_SHOWN_DIGITS = 8
 
 
 @dataclass(frozen=True)
@@ -64,13 +77,18 @@ ENDS = tuple(f.name for f in fields(Spread) if f.name not in ("mean", "sd", "n")
 
 @dataclass(frozen=True)
 class Row:
-    """Runs that differ in their seed only.
+    """One configuration on one set of videos, labels and weights; its runs differ in their seed only.
 
     Attributes
     ----------
     names: dataset, model, backbone, layer, weights, protocol; "" where there is none.
-    settings: keys of the configuration that differ between the rows of the table.
-    data: ``"full"``, ``"6/12"`` (test videos of the official split), ``"subset"`` or ``"own"`` (no official split).
+    settings: keys of the configuration that differ between the rows of the table, and the digests of data, labels and
+        weights where rows would look alike without them.
+    seeds: one for each run that counts; a single one for a method that does not use its seed.
+    data: ``"full"``, ``"6/12"`` (test videos of the official split), ``"subset"`` or ``"own"`` (no official split);
+        ``", unlabelled"`` after it where no number can be computed.
+    left_out: folders of runs that repeat one that counts: the same seed again, or another seed of a method that does
+        not use it.
     """
 
     names: dict[str, str]
@@ -79,35 +97,78 @@ class Row:
     metrics: dict[str, Spread]
     data: str
     folders: tuple[Path, ...] = field(repr=False, default=())
+    left_out: tuple[Path, ...] = field(repr=False, default=())
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A complete run as a row sees it."""
+
+    folder: Path
+    record: dict[str, Any]
+    names: dict[str, str]
+    settings: dict[str, str]
+    digests: dict[str, str]
+
+    @property
+    def seed(self) -> int:
+        return int(self.record.get("seed", 0))
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        return self.record.get("metrics", {})
 
 
 def rows(folders: Sequence[Path]) -> list[Row]:
     """One row for each group of complete runs that differ in nothing but the seed; other folders are left out."""
-    found = [(folder, *_read(folder)) for folder in folders if (folder / "run.json").is_file()]
-    flats = [_settings(config) for _, _, config in found]
-    varying = _varying([(_names(record), flat) for (_, record, _), flat in zip(found, flats, strict=True)])
-    groups: dict[str, list[tuple[Path, dict[str, Any], dict[str, str]]]] = {}
-    for (folder, record, _), flat in zip(found, flats, strict=True):
-        names = _names(record)
-        shown = {key: flat.get(key, "") for key in varying}
-        key = json.dumps([names, flat, record["dataset"].get("digest"), record.get("weights")], sort_keys=True)
-        groups.setdefault(key, []).append((folder, record, shown))
-    return sorted((_row(group) for group in groups.values()), key=_order)
+    runs = [_read(folder) for folder in folders if (folder / "run.json").is_file()]
+    varying = _varying([(run.names, run.settings) for run in runs])
+    shown = [{key: run.settings.get(key, "") for key in varying} for run in runs]
+    alike = [{**run.names, **seen, "data": _data(run.record)} for run, seen in zip(runs, shown, strict=True)]
+    digests = _varying([(seen, run.digests) for run, seen in zip(runs, alike, strict=True)])
+    groups: dict[str, list[tuple[_Run, dict[str, str]]]] = {}
+    for run, seen in zip(runs, shown, strict=True):
+        key = json.dumps([run.names, run.settings, run.digests], sort_keys=True)
+        told = seen | {name: run.digests[name][:_SHOWN_DIGITS] for name in digests}
+        groups.setdefault(key, []).append((run, told))
+    return sorted((_row([run for run, _ in group], group[0][1]) for group in groups.values()), key=_order)
 
 
-def _row(group: Sequence[tuple[Path, dict[str, Any], dict[str, str]]]) -> Row:
-    group = sorted(group, key=lambda run: int(run[1].get("seed", 0)))
-    _, first, shown = group[0]
-    metrics = list(dict.fromkeys(name for _, record, _ in group for name in record.get("metrics", {})))
-    spreads = {name: _spread([record.get("metrics", {}).get(name) for _, record, _ in group]) for name in metrics}
+def _row(group: Sequence[_Run], shown: dict[str, str]) -> Row:
+    counted = _repetitions(group)
+    metrics = list(dict.fromkeys(name for run in counted for name in run.metrics))
     return Row(
-        names=_names(first),
+        names=counted[0].names,
         settings=shown,
-        seeds=tuple(int(record.get("seed", 0)) for _, record, _ in group),
-        metrics=spreads,
-        data=_data(first["dataset"]),
-        folders=tuple(folder for folder, _, _ in group),
+        seeds=tuple(run.seed for run in counted),
+        metrics={name: _spread([run.metrics.get(name) for run in counted]) for name in metrics},
+        data=_data(counted[0].record),
+        folders=tuple(run.folder for run in counted),
+        left_out=tuple(run.folder for run in group if all(run is not one for one in counted)),
     )
+
+
+def _repetitions(group: Sequence[_Run]) -> list[_Run]:
+    """The runs that count, in the order of their seeds: the newest of each seed, or the newest of all where the method
+    does not use its seed."""
+    by_age = sorted(group, key=lambda run: str(run.record.get("created", "")))
+    newest = {run.seed: run for run in by_age}
+    if len(newest) > 1 and not _uses_seed(list(newest.values())):
+        return by_age[-1:]
+    return [newest[seed] for seed in sorted(newest)]
+
+
+def _uses_seed(runs: Sequence[_Run]) -> bool:
+    """Whether runs of several seeds are repetitions: not if their records say that the seed is not used (older records
+    say nothing), nor if no metric differs in any digit."""
+    if all(run.record.get("uses_seed") is False for run in runs):
+        return False
+    values = [{name: _value(entry) for name, entry in run.metrics.items()} for run in runs]
+    return not values[0] or any(one != values[0] for one in values)
+
+
+def _value(entry: Any) -> Any:
+    return entry.get("value") if isinstance(entry, Mapping) else entry
 
 
 def _spread(entries: Sequence[Any]) -> Spread:
@@ -132,17 +193,32 @@ def _names(record: Mapping[str, Any]) -> dict[str, str]:
     return shown
 
 
-def _data(data: Mapping[str, Any]) -> str:
+def _digests(record: Mapping[str, Any]) -> dict[str, str]:
+    """What the run was made of; random weights differ with the seed and are no other weights for that."""
+    weights = [w for w in record.get("weights", []) if w.get("name") != "random"]
+    found = (
+        record["dataset"].get("digest"),
+        record["dataset"].get("label_digest"),
+        " ".join(str(w.get("digest")) for w in weights),
+    )
+    return {name: str(digest or "") for name, digest in zip(_DIGESTS, found, strict=True)}
+
+
+def _data(record: Mapping[str, Any]) -> str:
+    data = record["dataset"]
     expected = data.get("expected") or {}
     if not expected:
-        return "own"
-    if data.get("partial"):
-        return f"{data.get('test_videos')}/{expected.get('test_videos')}"
-    return "full" if data.get("comparable") else "subset"
+        extent = "own"
+    elif data.get("partial"):
+        extent = f"{data.get('test_videos')}/{expected.get('test_videos')}"
+    else:
+        extent = "full" if data.get("comparable") else "subset"
+    return f"{extent}, unlabelled" if data.get("label_source") == "none" else extent
 
 
 def _settings(config: Mapping[str, Any]) -> dict[str, str]:
-    kept = [(k, v) for k, v in _leaves(config, "") if not k.startswith(_NO_SETTING) and not k.endswith(".name")]
+    leaves = _leaves(without_written_out(config), "")
+    kept = [(k, v) for k, v in leaves if not k.startswith(_NO_SETTING) and not k.endswith(".name")]
     return {key: "" if value is None else str(value) for key, value in kept}
 
 
@@ -181,7 +257,7 @@ def _finite(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def _read(folder: Path) -> _Run:
     record = json.loads((folder / "run.json").read_text())
     config = yaml.load((folder / "config.yaml").read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    return record, config or {}
+    return _Run(folder, record, _names(record), _settings(config or {}), _digests(record))

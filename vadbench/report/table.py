@@ -22,8 +22,10 @@ _EPILOG = """examples:
   python -m vadbench table results/sweeps/<id>          those of one sweep
   python -m vadbench table --format csv > runs.csv      every metric, mean, spread and n in columns of their own
 
-Runs that differ in their seed only are one row: mean ± sample standard deviation, n seeds. The column data says how
-much of the official split was there (6/12: six of twelve test videos; own: no official split); compare full rows only.
+Runs that differ in their seed only are one row: mean ± sample standard deviation, n seeds. A seed counts once, and a
+method that does not use its seed counts once (n is 1, with the interval over videos). The column data says how much of
+the official split was there (6/12: six of twelve test videos; own: no official split); compare full rows only. Digests
+are shown where rows would look alike but were made from other videos, labels or weights.
 """
 
 
@@ -88,7 +90,12 @@ def format_rows(found: Sequence[Row], how: str, metrics: Sequence[str] | None) -
             raise DataError(f"--metrics {name}: no run has it. {nearest(name, present)}")
     if how == "csv":
         return _csv(_wide(found, metrics))
-    return _FORMATS[how](_narrow(found, metrics))
+    text = _FORMATS[how](_narrow(found, metrics))
+    repeats = sum(len(row.left_out) for row in found)
+    if how == "markdown" and repeats:
+        runs = "1 run is" if repeats == 1 else f"{repeats} runs are"
+        text += f"\n{runs} not counted: the same seed again, or another seed of a method that does not use it.\n"
+    return text
 
 
 def _narrow(found: Sequence[Row], metrics: Sequence[str]) -> list[list[str]]:

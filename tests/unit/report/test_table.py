@@ -114,10 +114,11 @@ def test_the_data_column():
     from vadbench.report.rows import _data
 
     official = {"expected": {"test_videos": 12}, "test_videos": 12}
-    assert _data({**official, "partial": False, "comparable": True}) == "full"
-    assert _data({**official, "partial": False, "comparable": False}) == "subset"
-    assert _data({**official, "test_videos": 6, "partial": True}) == "6/12"
-    assert _data({"expected": {}}) == "own"
+    assert _data({"dataset": {**official, "partial": False, "comparable": True}}) == "full"
+    assert _data({"dataset": {**official, "partial": False, "comparable": False}}) == "subset"
+    assert _data({"dataset": {**official, "test_videos": 6, "partial": True}}) == "6/12"
+    assert _data({"dataset": {"expected": {}}}) == "own"
+    assert _data({"dataset": {"expected": {}, "label_source": "none"}}) == "own, unlabelled"
 
 
 def test_csv_has_every_metric_unrounded(tmp_path):
@@ -206,3 +207,91 @@ def test_storage_precision_is_a_setting_and_never_pooled(tmp_path):
         config = yaml.safe_load((folder / "config.yaml").read_text())
         (folder / "config.yaml").write_text(yaml.safe_dump({**config, "store": {"dtype": dtype, "path": str(folder)}}))
     assert [row.settings for row in rows(folders)] == [{"store.dtype": "float16"}, {"store.dtype": "float32"}]
+
+
+def _cells(folders: list[Path]) -> list[dict[str, str]]:
+    header, *cells = _table(format_rows(rows(folders), "markdown", None))
+    return [dict(zip(header, row, strict=True)) for row in cells]
+
+
+def test_labelled_and_unlabelled_runs_of_a_folder_are_two_rows_that_can_be_told_apart(tmp_path):
+    folder = {"expected": {}, "digest": "d"}
+    unlabelled = {**folder, "label_digest": "0" * 24, "label_source": "none"}
+    first = _write(tmp_path, "a", 0, dataset={**folder, "label_digest": "1" * 24, "label_source": "labels.csv"})
+    second = _write(tmp_path, "b", 1, dataset=unlabelled, metrics={})
+    third = _write(tmp_path, "c", 2, dataset=unlabelled, metrics={})
+    labelled, bare = _cells([first, second, third])
+    assert (labelled["data"], labelled["n"], labelled["frame auroc micro"]) == ("own", "1", "0.9000 [0.800, 0.950]")
+    assert (bare["data"], bare["n"], bare["frame auroc micro"]) == ("own, unlabelled", "2", "-")
+    assert "label digest" not in labelled
+
+
+@pytest.mark.parametrize("what", ["data", "label"])
+def test_a_digest_is_shown_where_rows_would_look_alike(tmp_path, what):
+    key = "digest" if what == "data" else "label_digest"
+    data = {"expected": {}, "digest": "d", "label_digest": "l"}
+    folders = [_write(tmp_path, digest, dataset={**data, key: digest * 24}) for digest in "67"]
+    assert [row[f"{what} digest"] for row in _cells(folders)] == ["66666666", "77777777"]
+
+
+def test_other_weights_of_one_name_are_another_row(tmp_path):
+    weights = [[{"part": "backbone", "name": "my.pth", "digest": digest * 64}] for digest in "67"]
+    folders = [_write(tmp_path, f"k{seed}", seed, weights=w) for seed, w in enumerate(weights)]
+    assert [row["weights digest"] for row in _cells(folders)] == ["66666666", "77777777"]
+
+
+def test_random_weights_of_several_seeds_are_one_row(tmp_path):
+    """Their digest differs because the seed does."""
+    weights = [[{"part": "backbone", "name": "random", "digest": digest * 64}] for digest in "67"]
+    folders = [_write(tmp_path, f"k{seed}", seed, auroc=0.8 + seed / 10, weights=weights[seed]) for seed in (0, 1)]
+    (row,) = _cells(folders)
+    assert (row["n"], row["frame auroc micro"]) == ("2", "0.8500 ± 0.0707")
+
+
+def test_a_seed_counts_once_and_the_newest_run_of_it_counts(tmp_path):
+    old = _write(tmp_path, "a", 0, auroc=0.5, created="2026-01-01T00:00:00+00:00")
+    new = _write(tmp_path, "b", 0, auroc=0.8, created="2026-02-01T00:00:00+00:00")
+    other = _write(tmp_path, "c", 1, auroc=0.9, created="2026-01-01T00:00:00+00:00")
+    (row,) = rows([new, old, other])
+    assert (row.seeds, row.folders, row.left_out) == ((0, 1), (new, other), (old,))
+    assert row.metrics["frame_auroc_micro"].mean == pytest.approx(0.85)
+    text = format_rows([row], "markdown", None)
+    assert "1 run is not counted" in text
+    assert "not counted" not in format_rows([row], "csv", None)
+
+
+@pytest.mark.parametrize("said", [{"uses_seed": False}, {}, {"uses_seed": True}])
+def test_a_method_whose_seed_changes_nothing_shows_its_interval(tmp_path, said):
+    folders = [_write(tmp_path, f"k{seed}", seed, **said) for seed in range(3)]
+    (row,) = _cells(folders)
+    assert (row["n"], row["frame auroc micro"]) == ("1", "0.9000 [0.800, 0.950]")
+
+
+def test_noise_of_the_machine_is_no_spread_over_seeds(tmp_path):
+    """A method that does not use its seed, run on two machines."""
+    folders = [_write(tmp_path, f"k{seed}", seed, auroc=0.9 + seed * 1e-9, uses_seed=False) for seed in (0, 1)]
+    (row,) = _cells(folders)
+    assert row["frame auroc micro"] == "0.9000 [0.800, 0.950]"
+
+
+def test_a_default_that_is_written_out_is_no_other_row(tmp_path):
+    folders = [_write(tmp_path, f"k{seed}", seed, auroc=0.8 + seed / 10) for seed in (0, 1)]
+    for folder, in_sum, area in zip(folders, (None, ["velocity"]), (None, 100), strict=True):
+        config = yaml.safe_load((folder / "config.yaml").read_text())
+        config["model"] |= {"use_velocity_features": True, "use_pose_features": False, "in_sum": in_sum}
+        config["regions"] = {"min_bbox_area": 100, "foreground_min_area": area}
+        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    (row,) = _cells(folders)
+    assert row["n"] == "2" and "in_sum" not in row
+
+
+def test_a_run_that_was_not_evaluated_is_no_repetition_of_one_that_was(tmp_path):
+    folders = [_write(tmp_path, "a", 0), _write(tmp_path, "b", 0, metrics={})]
+    for folder, on in zip(folders, (True, False), strict=True):
+        config = yaml.safe_load((folder / "config.yaml").read_text())
+        config["model"]["evaluator"] = on
+        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    assert sorted((row["evaluator"], row["frame auroc micro"]) for row in _cells(folders)) == [
+        ("False", "-"),
+        ("True", "0.9000 [0.800, 0.950]"),
+    ]

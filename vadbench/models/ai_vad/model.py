@@ -147,6 +147,11 @@ class AiVad(OneClassMethod):
         self._groups: dict[str, int] = {}
         self._scored: dict[str, tuple[int, int, int]] = {}
 
+    @property
+    def uses_seed(self) -> bool:
+        """Whether another seed can change the scores: it starts mixtures and k-means, and draws random weights."""
+        return self.density.uses_seed or any(part["name"] == "random" for part in self.extractor.weights())
+
     def fit(self, features: Mapping[str, Mapping[str, Features]], remember: Remember | None = None) -> None:
         """Fit one density for each stream that is on.
 
@@ -210,9 +215,13 @@ class AiVad(OneClassMethod):
             video.id,
             frames[source],
             empty | ~paired,
-            RegionMaps(regions, total, video.size, source, self.masks),
+            self.region_maps(video, regions, total),
             region_table(regions, scores, total),
         )
+
+    def region_maps(self, video: Video, regions: Features, total: np.ndarray) -> RegionMaps:
+        """Score maps of the frames of ``video`` from its regions and their scores ``float64 (R,)``; needs no fit."""
+        return RegionMaps(regions, total, video.size, self._source(video.n_frames), self.masks)
 
     def summary(self) -> dict[str, Any]:
         """What the fit found, and what was seen of the videos scored since."""

@@ -1,0 +1,22 @@
+"""One way to write a configuration: a value that only says what null stands for is null."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_STREAMS = ("velocity", "pose", "deep")
+
+
+def without_written_out(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A plain configuration with null where a value writes out its default, so that both are one configuration.
+
+    Defaults that follow from other keys: ``model.in_sum`` is all streams that are on, ``regions.foreground_min_area``
+    is ``regions.min_bbox_area``.
+    """
+    model, regions = dict(config.get("model") or {}), dict(config.get("regions") or {})
+    if model.get("in_sum") == [stream for stream in _STREAMS if model.get(f"use_{stream}_features")]:
+        model["in_sum"] = None
+    if regions and regions.get("foreground_min_area") == regions.get("min_bbox_area"):
+        regions["foreground_min_area"] = None
+    return {**config, **({"model": model} if model else {}), **({"regions": regions} if regions else {})}
