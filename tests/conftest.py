@@ -11,6 +11,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores: more thr
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_NAME"):  # a test that wants one sets it
+    os.environ.pop(name, None)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real clips and labels; tests that need it are skipped where it is absent."""

@@ -11,6 +11,15 @@ from vadbench.config import RunConfig, check
 from vadbench.errors import ConfigError, nearest
 from vadbench.paths import CONF
 
+# What a user of Hydra may set out of habit, and what to set here.
+_HYDRA = {
+    "hydra.run": "Run folders are named by what was run; results=FOLDER says where they go.",
+    "hydra.sweep": "Sweep folders are named by what was run; results=FOLDER says where they go.",
+    "hydra.output_subdir": "A run's configuration is config.yaml in its folder; results=FOLDER says where runs go.",
+    "hydra.launcher": "Launchers are launcher=local, slurm and ray, with keys of their own such as launcher.jobs=4.",
+    "hydra.sweeper": "After -m a key takes several values: model.pca_level=0.9,0.95 seed=0,1,2.",
+}
+
 
 def compose(overrides: Sequence[str]) -> RunConfig:
     """The checked configuration of one run from command-line words such as ``dataset=avenue model.pca_level=0.9``.
@@ -30,6 +39,7 @@ def compose_values(overrides: Sequence[str]) -> dict[str, Any]:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    _refuse_hydra(overrides)
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
             config = hydra_compose("config", overrides=list(overrides))
@@ -48,6 +58,15 @@ def options(group: str) -> list[str]:
 def groups() -> list[str]:
     """Names of all groups."""
     return sorted(path.name for path in CONF.iterdir() if path.is_dir() and any(path.glob("*.yaml")))
+
+
+def _refuse_hydra(overrides: Sequence[str]) -> None:
+    """ConfigError for a setting of Hydra's own program, which would be accepted and change nothing."""
+    for word in overrides:
+        key = word.lstrip("+~").partition("=")[0]
+        if key.startswith("hydra.") and key != "hydra.searchpath":
+            hint = _HYDRA.get(".".join(key.split(".")[:2]), "Leave it out.")
+            raise ConfigError(f"{key}: it has no effect, because vadbench runs without Hydra's own program. {hint}")
 
 
 def _rewrite(message: str, overrides: Sequence[str]) -> str:

@@ -283,7 +283,9 @@ class TrackingConfig:
     """Where runs are mirrored (conf/tracking/*.yaml)."""
 
     name: Literal["mlflow", "none"]
-    uri: str | None  # None: SQLite under results/tracking
+    uri: str | None  # None: as MLFLOW_TRACKING_URI says, else SQLite under results/tracking
+    experiment: str | None = None  # None: the name of the data set
+    run_name: str | None = None  # of a run, or of a sweep as a whole; None: made of its settings
 
 
 @dataclass(config=_STRICT)

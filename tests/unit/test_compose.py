@@ -62,6 +62,32 @@ def test_mistakes(words: list[str], parts: list[str]) -> None:
     assert "Traceback" not in text and len(text.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("word", "part"),
+    [
+        ("hydra.run.dir=/elsewhere", "results=FOLDER"),
+        ("hydra.sweep.dir=/elsewhere", "results=FOLDER"),
+        ("+hydra.sweep.subdir=x", "results=FOLDER"),
+        ("hydra.launcher.n_jobs=4", "launcher.jobs=4"),
+        ("hydra.sweeper.max_batch_size=2", "seed=0,1,2"),
+        ("hydra.verbose=true", "no effect"),
+    ],
+)
+def test_settings_of_hydras_own_program_are_answered(word: str, part: str) -> None:
+    with pytest.raises(ConfigError, match="it has no effect") as error:
+        compose([*BASE, word])
+    assert part in str(error.value) and str(error.value).count("\n") == 0
+
+
+def test_variables_of_mlflow_name_experiment_and_run_unless_a_word_does(monkeypatch) -> None:
+    assert compose(BASE).tracking.experiment is None and compose(BASE).tracking.run_name is None
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
+    monkeypatch.setenv("MLFLOW_RUN_NAME", "first try")
+    tracking = compose(BASE).tracking
+    assert (tracking.experiment, tracking.run_name) == ("mine", "first try")
+    assert compose([*BASE, "tracking.experiment=other"]).tracking.experiment == "other"
+
+
 def test_several_wrong_values_are_named_at_once() -> None:
     text = message(*BASE, "model.pca_level=1.5", "seed=-4", "runtime.batch_size=0")
     for key in ("model.pca_level", "seed", "runtime.batch_size"):

@@ -41,7 +41,7 @@ class SweepMirror:
             if mirror is None:
                 self._failed = True
                 return
-            self._failed = not mirror.put_all(new, self._sweep)
+            self._failed = not mirror.put_all(new, self._sweep, self._config.run_name)
             self._put.update(new)
 
     def finish(self, folders: Sequence[Path], states: Mapping[str, int], words: Sequence[str]) -> None:

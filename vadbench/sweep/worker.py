@@ -146,8 +146,8 @@ def _run_point(sweep: SweepFolder, task: Task, item: Item, work: Work) -> None:
     config = item.point.config
     config = replace(
         config,
-        # The sweep mirrors its runs itself, from one process.
-        tracking=replace(config.tracking, name="none"),
+        # The sweep mirrors its runs itself, from one process, and a name for all of it is no name of a run.
+        tracking=replace(config.tracking, name="none", run_name=None),
         on_existing="rerun" if work.rerun else "skip",
     )
     log.info("begin: %s", task.label)

@@ -37,7 +37,7 @@ class RunEntry:
 
     Attributes
     ----------
-    experiment: the data set, because comparisons are made within one.
+    experiment: the data set, because comparisons are made within one, unless ``tracking.experiment`` named another.
     status: FINISHED, FAILED or KILLED.
     start_ms, end_ms: milliseconds since the epoch.
     metrics: finite numbers only; a number that is undefined is left out and named in the tag ``vadbench.undefined``.
@@ -85,8 +85,8 @@ def _of_complete(folder: Path, record: Mapping[str, Any]) -> RunEntry:
     data = dict(record.get("dataset", {}))
     end = _milliseconds(record.get("created")) or int((folder / "run.json").stat().st_mtime * 1000)
     return RunEntry(
-        experiment=str(data.get("name") or names.get("dataset") or folder.parent.parent.name),
-        name=_title(names, config, record.get("seed")),
+        experiment=str(_chosen(config, "experiment") or data.get("name") or names.get("dataset") or _data_set(folder)),
+        name=_chosen(config, "run_name") or _title(names, config, record.get("seed")),
         status="FINISHED",
         start_ms=end - int(1000 * sum(timings.values())),
         end_ms=end,
@@ -101,7 +101,7 @@ def _of_complete(folder: Path, record: Mapping[str, Any]) -> RunEntry:
 def _of_unfinished(folder: Path, state: str) -> RunEntry:
     mark = _json(folder / "state.json", {})
     config = _yaml(folder / "config.yaml")
-    names = {"model": folder.parent.name, "dataset": folder.parent.parent.name}
+    names = {"model": folder.parent.name, "dataset": _data_set(folder)}
     began = _milliseconds(mark.get("since")) or int((folder / "state.json").stat().st_mtime * 1000)
     tags = {
         FINGERPRINT: folder.name,
@@ -112,8 +112,8 @@ def _of_unfinished(folder: Path, state: str) -> RunEntry:
         "vadbench.folder": str(folder),
     }
     return RunEntry(
-        experiment=names["dataset"],
-        name=_title(names, config, config.get("seed")),
+        experiment=_chosen(config, "experiment") or names["dataset"],
+        name=_chosen(config, "run_name") or _title(names, config, config.get("seed")),
         status=_STATUS[state],
         start_ms=began,
         end_ms=int((folder / "state.json").stat().st_mtime * 1000),
@@ -122,6 +122,21 @@ def _of_unfinished(folder: Path, state: str) -> RunEntry:
         tags=tags,
         files=tuple(_files(folder)),
     )
+
+
+def experiment_of(folder: Path) -> str:
+    """The experiment of a run folder that may hold nothing to tell yet."""
+    return _chosen(_yaml(folder / "config.yaml"), "experiment") or _data_set(folder)
+
+
+def _chosen(config: Mapping[str, Any], key: str) -> str | None:
+    """What ``tracking.<key>`` of the run said, if anything."""
+    value = (config.get("tracking") or {}).get(key)
+    return str(value) if value else None
+
+
+def _data_set(folder: Path) -> str:
+    return folder.parent.parent.name
 
 
 def _title(names: Mapping[str, Any], config: Mapping[str, Any], seed: Any) -> str:

@@ -14,11 +14,12 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from filelock import FileLock
 
 from vadbench.config import TrackingConfig
-from vadbench.tracking.entry import CONTENT, FINGERPRINT, RunEntry, dataset_digest, read_entry
+from vadbench.tracking.entry import CONTENT, FINGERPRINT, RunEntry, dataset_digest, experiment_of, read_entry
 
 log = logging.getLogger(__name__)
 
@@ -28,12 +29,14 @@ _SQLITE = "sqlite:///"
 
 
 def tracking_uri(config: TrackingConfig, results: Path) -> str:
-    """The URI of the store: the configured one, else SQLite under ``results``; always absolute."""
-    if config.uri is None:
+    """The URI of the store: the configured one, else that of MLFLOW_TRACKING_URI, else SQLite under ``results``; always
+    absolute."""
+    uri = config.uri or os.environ.get("MLFLOW_TRACKING_URI")
+    if not uri:
         return f"{_SQLITE}{results.absolute() / 'tracking' / 'mlflow.db'}"
-    if config.uri.startswith(_SQLITE):
-        return _SQLITE + str(Path(config.uri[len(_SQLITE) :]).absolute())
-    return config.uri
+    if uri.startswith(_SQLITE):
+        return _SQLITE + str(Path(uri[len(_SQLITE) :]).absolute())
+    return uri
 
 
 def log_run(folder: Path, config: TrackingConfig, results: Path | None = None, sweep: str | None = None) -> str:
@@ -115,11 +118,11 @@ class Mirror:
         self._create(experiment, entry, folder, parent)
         return "mirrored"
 
-    def put_all(self, folders: Sequence[Path], sweep: str) -> bool:
-        """Mirror folders as children of a sweep; False, with a warning, if one of them could not be."""
+    def put_all(self, folders: Sequence[Path], sweep: str, name: str | None = None) -> bool:
+        """Mirror folders as children of a sweep called ``name``; False, with a warning, if one of them could not be."""
         try:
             for folder in folders:
-                self.put(folder, self.parent(sweep, folder))
+                self.put(folder, self.parent(sweep, folder, name))
         except Exception as error:
             warn(error, self.uri)
             return False
@@ -132,19 +135,19 @@ class Mirror:
             if found is not None and found.lifecycle_stage == "deleted":
                 self._client.restore_experiment(found.experiment_id)
             # Only this machine's store knows where this machine's files are; a server has its own place for them.
-            place = None if self._local is None else (self._local / "artifacts" / name).as_uri()
+            place = None if self._local is None else (self._local / "artifacts" / quote(name, safe=" ")).as_uri()
             self._experiments[name] = (
                 found.experiment_id if found else self._client.create_experiment(name, artifact_location=place)
             )
         return self._experiments[name]
 
-    def parent(self, sweep: str, folder: Path) -> str:
-        """The entry of a sweep in the experiment of ``folder``'s run, made if need be; its run id."""
+    def parent(self, sweep: str, folder: Path, name: str | None = None) -> str:
+        """The entry of a sweep in the experiment of ``folder``'s run, made if need be under ``name``; its run id."""
         entry = read_entry(folder)
-        experiment = self.experiment(entry.experiment if entry else folder.parent.parent.name)
+        experiment = self.experiment(entry.experiment if entry else experiment_of(folder))
         for run in self._search(experiment, f"tags.`{SWEEP}` = '{sweep}'"):
             return str(run.info.run_id)
-        run = self._client.create_run(experiment, tags={SWEEP: sweep}, run_name=f"sweep {sweep}")
+        run = self._client.create_run(experiment, tags={SWEEP: sweep}, run_name=name or f"sweep {sweep}")
         return str(run.info.run_id)
 
     def close_sweep(self, sweep: str, tally: Mapping[str, int], command: str) -> None:

@@ -24,7 +24,7 @@ def run(argv: list[str]) -> int:
         prog="python -m vadbench sync", description="Bring MLflow up to date with the run folders.", epilog=_EPILOG
     )
     parser.add_argument("--results", default="results", help="folder of results (default: %(default)s)")
-    parser.add_argument("--uri", help="tracking store (default: SQLite under the results)")
+    parser.add_argument("--uri", help="tracking store (default: MLFLOW_TRACKING_URI, else SQLite under the results)")
     given = parser.parse_args(argv)
     results = Path(given.results).absolute()
     if not results.is_dir():

@@ -13,7 +13,9 @@ def write_run(results: Path, fingerprint: str = "a" * 16, auroc: Any = 0.75, **c
     """A complete run folder; ``changes`` replace parts of its record."""
     folder = results / "runs" / "synthetic" / "fuvas" / fingerprint
     folder.mkdir(parents=True, exist_ok=True)
+    tracking = changes.pop("tracking", {"name": "mlflow", "uri": None})
     config = {
+        "tracking": tracking,
         "model": {"name": "fuvas", "layer": None, "pca_level": 0.9, "shots": None},
         "backbone": {"name": "flow_grid", "clip_length": 4, "clip_stride": 5, "options": {"cell": 12}},
         "density": {"name": "pca", "components": "enough"},

@@ -128,6 +128,48 @@ def test_the_runs_of_a_sweep_are_its_children(results):
     assert parent.data.tags["vadbench.command"] == "model=fuvas seed=0,1"
 
 
+def test_the_store_of_mlflows_variable_is_used_unless_a_word_names_one(results, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri(MLFLOW, results))
+    elsewhere = results / "elsewhere"
+    folder = write_run(elsewhere)
+    assert tracking_uri(MLFLOW, elsewhere) == tracking_uri(MLFLOW, results)
+    assert tracking_uri(TrackingConfig("mlflow", "http://h:1"), elsewhere) == "http://h:1"
+    assert log_run(folder, MLFLOW) == "mirrored"
+    assert sync_verb(["--results", str(elsewhere)]) == 0
+    assert len(_runs(results)) == 1
+    assert not (elsewhere / "tracking").exists()
+
+
+def test_an_empty_variable_of_mlflow_names_no_store(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    assert tracking_uri(MLFLOW, tmp_path) == f"sqlite:///{tmp_path}/tracking/mlflow.db"
+
+
+def test_an_experiment_and_a_run_have_the_names_that_were_given(results):
+    folder = write_run(results, tracking={"name": "mlflow", "experiment": "/team/mine", "run_name": "first try"})
+    assert log_run(folder, MLFLOW) == "mirrored"
+    assert _runs(results) == []
+    (run,) = _runs(results, "/team/mine")
+    assert run.info.run_name == "first try"
+    assert run.info.artifact_uri.startswith((results / "tracking" / "artifacts").as_uri())
+    assert sync(results, MLFLOW)["unchanged"] == 1  # not once more under the name of the data set
+
+
+def test_a_sweep_has_the_name_that_was_given_and_its_runs_have_their_own(results):
+    folder = write_run(results, tracking={"name": "none", "experiment": "mine", "run_name": None})
+    with Mirror(tracking_uri(MLFLOW, results), results) as mirror:
+        assert mirror.put_all([folder], "grid1", "first sweep")
+    names = {run.info.run_name for run in _runs(results, "mine")}
+    assert names == {"first sweep", "fuvas flow_grid flow pca 0.9 seed 3"}
+
+
+def test_run_folders_of_an_earlier_version_are_mirrored(results):
+    shutil.copytree(Path(__file__).parents[2] / "old_runs" / "runs", results / "runs")
+    assert sync(results, MLFLOW)["mirrored"] == 5
+    assert sync(results, MLFLOW)["unchanged"] == 5
+    assert {run.data.params["model"] for run in _runs(results)} == {"fuvas", "random"}
+
+
 def test_a_server_that_is_not_there_costs_a_warning_and_seconds(results, caplog, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     folder = write_run(results)
