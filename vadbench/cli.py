@@ -8,9 +8,13 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vadbench.errors import ConfigError, VadbenchError, nearest
 from vadbench.registry import Registry
+
+if TYPE_CHECKING:
+    from vadbench.config import RunConfig
 
 USAGE = """\
 vadbench: experiments and benchmarks for video anomaly detection
@@ -125,6 +129,7 @@ def _single(words: list[str]) -> int:
 
         print(yaml.safe_dump(compose_values(overrides), sort_keys=False), end="")
         return 0
+    _refuse_launcher(config, overrides)
     _set_threads(config.runtime.threads)
     # A scheduler's SIGTERM ends a run like Ctrl-C does: its state is written before the process goes.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
@@ -139,6 +144,20 @@ def _single(words: list[str]) -> int:
         store = tracking_uri(config.tracking, Path(config.results))
     print(format_result(result.record, result.folder.path, result.existed, store))
     return 0
+
+
+def _refuse_launcher(config: RunConfig, overrides: Sequence[str]) -> None:
+    """ConfigError for a launcher that was asked for and that a single run would not use."""
+    from vadbench.config import LocalLauncher
+
+    words = [word for word in overrides if word.lstrip("+").startswith("launcher.")]
+    if not isinstance(config.launcher, LocalLauncher | None):
+        words.insert(0, f"launcher={config.launcher.name}")
+    if words:
+        raise ConfigError(
+            f"{words[0]}: a launcher starts the points of a sweep, and this is a single run, here and now. Add -m to "
+            "launch it as a sweep of one point, or leave the launcher out."
+        )
 
 
 def _set_threads(threads: int | None) -> None:

@@ -15,6 +15,7 @@ import yaml
 from filelock import FileLock
 
 from vadbench.assess import assess, assess_scenes
+from vadbench.backbones.network import torch_device
 from vadbench.config import RunConfig
 from vadbench.data.alike import sizes
 from vadbench.data.catalog import dataset_digest, faults, label_digest, load_dataset
@@ -50,6 +51,7 @@ def run(
     """
     started = time.perf_counter()
     forget_peak_memory()
+    check_device(config.runtime.device)
     dataset, detector = prepare(config, dataset)
     folder = run_folder(config, dataset, detector)
     folder.path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,6 +67,12 @@ def run(
             folder.finish(record)
     track(folder, config, sweep)
     return RunResult(folder, folder.read(), existed=False)
+
+
+def check_device(name: str) -> None:
+    """ConfigError where ``runtime.device=name`` is not on this machine, also for a method that would not use it."""
+    if name not in ("auto", "cpu"):  # these are on every machine, and importing torch takes seconds
+        torch_device(name)
 
 
 def prepare(config: RunConfig, dataset: Dataset | None = None) -> tuple[Dataset, Detector]:

@@ -198,8 +198,10 @@ def torch_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
-    except RuntimeError as error:
-        raise ConfigError(f"runtime.device={name}: no such device. {nearest(name, ['auto', 'cpu', 'cuda'])}") from error
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"runtime.device={name}: no such device. {nearest(name, ['auto', 'cpu', 'cuda'])}")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError(
             f"runtime.device={name}: torch can use {torch.cuda.device_count()} GPUs on this machine; try "

@@ -16,6 +16,7 @@ from typing import Any
 
 from vadbench.config import LocalLauncher, RunConfig
 from vadbench.errors import StoreError, VadbenchError
+from vadbench.runner import check_device
 from vadbench.sweep.inventory import Inventory, Item
 from vadbench.sweep.launchers import Launcher, Worker, finish, start
 from vadbench.sweep.lease import visible_gpus
@@ -45,6 +46,9 @@ def run(words: list[str]) -> int:
     from vadbench.report.table import sweep_table
 
     points = expand(words)
+    if isinstance(points[0].config.launcher, LocalLauncher | None):  # other machines may have other devices
+        for device in dict.fromkeys(point.config.runtime.device for point in points):
+            check_device(device)
     sweep = Sweep(words, points)
     try:
         code = sweep.run()
