@@ -59,6 +59,7 @@ def run(
         if folder.complete and config.on_existing != "rerun":
             if config.on_existing == "error":
                 raise VadbenchError(f"this run exists: {folder.path}. on_existing=skip reuses it, rerun replaces it.")
+            draw_missing(config, dataset, detector, folder.path)
             return RunResult(folder, folder.read(), existed=True)
         with _recorded(folder):
             folder.begin(_yaml(config), overrides or [])
@@ -201,6 +202,15 @@ def _draw(config: RunConfig, dataset: Dataset, detector: Detector, scored: Score
         peak = curves.hottest(scored.scores)
         for video, result in zip(dataset.test, scored.scores, strict=True):
             curves.draw_heatmaps(video, result, count, peak, pictures)
+
+
+def draw_missing(config: RunConfig, dataset: Dataset, detector: Detector, folder: Path) -> None:
+    """The heat maps that a complete run is asked for and does not have yet."""
+    count = getattr(config.model, "heatmap_frames", 0)
+    if count and getattr(detector, "visualizer", True) is True:
+        from vadbench.redraw import draw_missing_heatmaps
+
+        draw_missing_heatmaps(folder, dataset, detector, open_store(config), count)
 
 
 @contextmanager

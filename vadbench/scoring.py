@@ -99,11 +99,22 @@ def maps_on_disk(folder: Path) -> Keep:
         if not isinstance(scores.maps, ClipMaps):
             return scores
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{quote(scores.video, safe=' ')}.npy"
+        path = _map_file(folder, scores.video)
         np.save(path, scores.maps.values, allow_pickle=False)
         return replace(scores, maps=replace(scores.maps, values=np.load(path, mmap_mode="r", allow_pickle=False)))
 
     return keep
+
+
+def kept_clip_maps(folder: Path, video: str) -> np.ndarray | None:
+    """The clip maps ``float32 (N, h, w)`` that :func:`maps_on_disk` put into ``folder``, memory-mapped; None if it has
+    none of ``video``."""
+    path = _map_file(folder, video)
+    return np.load(path, mmap_mode="r", allow_pickle=False) if path.is_file() else None
+
+
+def _map_file(folder: Path, video: str) -> Path:
+    return folder / f"{quote(video, safe=' ')}.npy"
 
 
 @contextmanager

@@ -27,6 +27,7 @@ ORDER = [
     {"assess"},
     {"report"},
     {"tracking"},
+    {"redraw"},
     {"runner"},
     {"sweep"},
     {"listing", "weights", "cli", "__main__"},

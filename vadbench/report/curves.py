@@ -78,19 +78,22 @@ def draw_heatmaps(video: Video, result: VideoScores, count: int, peak: float, fo
 
     if result.maps is None or count == 0:
         return []
-    chosen = _highest(result.scores, count)
-    paths = []
+    paths = heatmap_paths(result, count, folder)
     for number, frame in enumerate(video.frames()):
-        if number not in chosen:
+        if number not in paths:
             continue
         heat = np.clip(result.maps.at_size(number, video.size) / peak, 0, 1)
         colours = cv2.applyColorMap((heat * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
         alpha = (0.65 * heat)[..., None]
         blended = (1 - alpha) * frame[..., ::-1] + alpha * colours
-        path = folder / f"heat_{_plain(video.id)}_{number:05d}.png"
-        cv2.imwrite(str(path), blended.astype(np.uint8))
-        paths.append(path)
-    return paths
+        cv2.imwrite(str(paths[number]), blended.astype(np.uint8))
+    return list(paths.values())
+
+
+def heatmap_paths(result: VideoScores, count: int, folder: Path) -> dict[int, Path]:
+    """The ``count`` frames of a video that are drawn, each with its file."""
+    frames = sorted(_highest(result.scores, count))
+    return {frame: folder / f"heat_{_plain(result.video)}_{frame:05d}.png" for frame in frames}
 
 
 def hottest(scores: Iterable[VideoScores], share: float = 0.995) -> float:

@@ -167,6 +167,12 @@ class FeatureStore:
                     found.update(self._extract(extractor, video, todo, have, notes))
         return {name: found[name] for name in entries}
 
+    def stored(self, extractor: Extractor, video: Video, output: str) -> Features | None:
+        """One output of ``extractor`` for ``video`` if it is there; nothing is extracted."""
+        entry = Entry(self.root, keys_of(extractor, video, self.dtype)[output])
+        with explained(self.root, f"reading the features of video {video.id}"):
+            return self._open({output: entry}).get(output)
+
     def derived(self, name: str, spec: Mapping[str, Any], make: Callable[[], Features]) -> Features:
         """Arrays computed from features, such as a decomposition: made once, kept exactly (no change of precision).
 

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from vadbench.config import LocalLauncher, RunConfig
+from vadbench.data.video import Dataset
 from vadbench.errors import StoreError, VadbenchError
-from vadbench.runner import check_device
+from vadbench.runner import check_device, draw_missing, prepare
 from vadbench.sweep.inventory import Inventory, Item
 from vadbench.sweep.launchers import Launcher, Worker, finish, start
 from vadbench.sweep.lease import visible_gpus
@@ -88,6 +89,9 @@ class Sweep:
         rerun = f", {len(todo)} again" if self.config.on_existing == "rerun" else ""
         log.info("%d points: %d complete, %d to do%s", len(self.unique), existing, len(todo), rerun)
         self.folder.note(f"start: {len(self.unique)} points, {len(todo)} to do: {' '.join(self.words)}")
+        for item in self.unique:
+            if item not in todo and item.folder is not None and item.dataset is not None:
+                self._draw(item.point.config, item.dataset, item.folder.path)
         mirror = SweepMirror(self.folder, self.config, self.results)
         interrupted = False
         if todo:
@@ -107,6 +111,14 @@ class Sweep:
         self._record(mirror)
         self.folder.note(f"end: {', '.join(f'{n} {state}' for state, n in sorted(states.items()))}")
         return 130 if interrupted else 0 if set(states) <= {"complete"} else 1
+
+    def _draw(self, config: RunConfig, dataset: Dataset, folder: Path) -> None:
+        """The heat maps that a complete point is asked for and does not have yet; a fault there stops nothing."""
+        if getattr(config.model, "heatmap_frames", 0):
+            try:
+                draw_missing(config, *prepare(config, dataset), folder)
+            except (VadbenchError, OSError) as error:
+                log.warning("no heat maps in %s: %s", folder, error)
 
     def rows(self) -> list[dict[str, Any]]:
         """One row a point: label, fingerprint, state, and for those that are not complete the reason and the log."""
