@@ -14,7 +14,7 @@ import yaml
 from vadbench.compose import compose
 from vadbench.data.catalog import load_dataset
 from vadbench.evaluation.frame import frame_auroc, macro, micro
-from vadbench.evaluation.protocols import apply, load_protocol
+from vadbench.evaluation.protocols import apply
 from vadbench.models.catalog import build
 from vadbench.scoring import score_dataset
 from vadbench.store.features import FeatureStore, keys_of
@@ -46,7 +46,7 @@ def row(name: str, words: list[str], common: list[str], store: FeatureStore, see
     new = len(keys - seen)
     seen |= keys
     raw, labels = {s.video: s.scores for s in scored.scores}, {v.id: v.labels for v in dataset.test}
-    smooth = apply(load_protocol(config.protocol.name), raw, labels, dataset.name).scores
+    smooth = apply(config.protocol, raw, labels, dataset.name).scores
     found = micro(frame_auroc, raw, labels), micro(frame_auroc, smooth, labels), macro(frame_auroc, smooth, labels)
     cells = [name, f"`{' '.join(words)}`" if words else "", *(f"{value:.4f}" for value in found)]
     return f"| {' | '.join(cells)} | {scored.summary['frames_without_regions']} | {new} |"

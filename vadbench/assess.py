@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from vadbench.data.video import Dataset, MaskSource, Video
+from vadbench.errors import DataError
+from vadbench.evaluation.evaluate import evaluate
+from vadbench.evaluation.protocols import Protocol, effective
 from vadbench.models.base import Detector, ScoreMaps, VideoScores
 from vadbench.models.baselines import from_frames
+from vadbench.own_objects import name_of, own_metrics
 from vadbench.scoring import Scored
 from vadbench.store.features import Store
 
@@ -31,42 +35,57 @@ class UpsampledMaps:
 
 
 def assess(
-    detector: Detector, dataset: Dataset, scored: Scored, store: Store, protocol: Any, seed: int, **options: Any
+    detector: Detector,
+    dataset: Dataset,
+    scored: Scored,
+    store: Store,
+    protocol: Protocol | str,
+    seed: int,
+    **options: Any,
 ) -> Any:
     """The evaluation of all test videos whose labels are known; None where it is switched off or nothing is known.
 
     The detector's ``post_processor`` decides what happens to raw scores (True: ``protocol``; False: nothing; a function
     of your own from scores by video to scores by video, which replaces it), its ``evaluator`` what is computed (True:
-    everything; False: nothing; a function of your own, called with scores and labels by video, that returns metrics).
-    ``options`` go to :func:`vadbench.evaluation.evaluate.evaluate`.
+    everything; False: nothing; a function of your own, called with scores and labels by video, that returns a mapping
+    of metrics: name to a number, or to an entry with "value" as in run.json). The card is of the raw scores, whatever
+    the post-processor. ``options`` go to :func:`vadbench.evaluation.evaluate.evaluate`.
     """
     known, labels = labelled(dataset.test, scored.scores)
     evaluator = getattr(detector, "evaluator", True)
     if evaluator is False or not known:
         return None
     post_processor = getattr(detector, "post_processor", True)
-    if callable(post_processor):
-        known = dict(post_processor(known))
+    primary = effective(protocol, post_processor)
+    raw, known = known, processed(known, post_processor)
     if callable(evaluator):
-        return evaluator(known, labels)
-    from vadbench.evaluation.evaluate import evaluate
-
+        return own_metrics(evaluator(known, labels), evaluator, len(known), primary.name)
     maps, masks = with_masks(dataset.test, scored.scores)
-    return evaluate(
+    rivals = frame_baselines([video for video in dataset.test if video.id in known], store)
+    card = options.pop("protocols", "all")
+    found = evaluate(
         known,
         labels,
-        primary=protocol if post_processor is True else "raw",
+        primary=primary,
+        protocols=() if callable(post_processor) else card,
         dataset=dataset.name,
         maps_by_video=maps or None,
         masks_by_video=masks or None,
         detections=_boxes(dataset.test, scored.scores, lambda video, result: result.regions),
         tracks=_boxes(dataset.test, scored.scores, lambda video, result: video.tracks),
-        frame_baselines=frame_baselines([video for video in dataset.test if video.id in known], store),
+        frame_baselines=rivals,
         training_scores=None if callable(post_processor) else scored.training_scores,
         filled_by_video={result.video: result.filled for result in scored.scores if result.video in known},
         seed=seed,
         **options,
     )
+    if not callable(post_processor):
+        return found
+    # Neither the published protocols nor the baselines know of an object that stands in for the protocol.
+    untouched = evaluate(
+        raw, labels, protocols=card, dataset=dataset.name, frame_baselines=rivals, seed=seed, **options
+    )
+    return replace(found, card=untouched.card, baselines=untouched.baselines)
 
 
 def frame_baselines(videos: Sequence[Video], store: Store) -> dict[str, dict[str, np.ndarray]]:
@@ -78,23 +97,41 @@ def frame_baselines(videos: Sequence[Video], store: Store) -> dict[str, dict[str
 
 
 def assess_scenes(
-    detector: Detector, dataset: Dataset, scored: Scored, protocol: str, seed: int
+    detector: Detector, dataset: Dataset, scored: Scored, protocol: Protocol | str, seed: int
 ) -> dict[str, dict[str, Any]]:
     """Frame metrics of the test videos of each scene by itself; empty where the data set has no scenes or one."""
     scenes = sorted({video.scene for video in dataset.test if video.scene is not None})
     if len(scenes) < 2 or getattr(detector, "evaluator", True) is not True:
         return {}
-    from vadbench.evaluation.evaluate import evaluate
-
-    primary = protocol if getattr(detector, "post_processor", True) is True else "raw"
+    post_processor = getattr(detector, "post_processor", True)
+    primary = effective(protocol, post_processor)
+    known, labels = labelled(dataset.test, scored.scores)
+    known = processed(known, post_processor)
     found = {}
     for scene in scenes:
-        chosen = [(v, r) for v, r in zip(dataset.test, scored.scores, strict=True) if v.scene == scene]
-        known, labels = labelled([v for v, _ in chosen], [r for _, r in chosen])
-        if known:
-            result = evaluate(known, labels, primary=primary, protocols=(), dataset=dataset.name, seed=seed)
+        chosen = [video.id for video in dataset.test if video.scene == scene and video.id in labels]
+        if chosen:
+            scores, truth = {v: known[v] for v in chosen}, {v: labels[v] for v in chosen}
+            result = evaluate(scores, truth, primary=primary, protocols=(), dataset=dataset.name, seed=seed)
             found[scene] = {name: entry for name, entry in result.metrics.items() if name.startswith("frame_")}
     return found
+
+
+def processed(scores: Mapping[str, np.ndarray], post_processor: Any) -> dict[str, np.ndarray]:
+    """Scores by video as a post-processor of the user's own returns them, or as they are; ``scores`` stay.
+
+    DataError if it returns other videos or other numbers of frames.
+    """
+    if not callable(post_processor):
+        return dict(scores)
+    made = post_processor({video: values.copy() for video, values in scores.items()})
+    who = f"post_processor {name_of(post_processor)}"
+    if not isinstance(made, Mapping) or set(made) != set(scores):
+        raise DataError(f"{who}: it must return scores for the videos that it was given, a mapping by video id")
+    for video, values in scores.items():
+        if np.shape(made[video]) != values.shape:
+            raise DataError(f"{who}: video {video!r} has {len(values)} frames, it returned {np.shape(made[video])}")
+    return {video: np.asarray(made[video], dtype=np.float64) for video in scores}
 
 
 def labelled(

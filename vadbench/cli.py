@@ -142,7 +142,7 @@ def _single(words: list[str]) -> int:
         from vadbench.tracking.mlflow_mirror import tracking_uri
 
         store = tracking_uri(config.tracking, Path(config.results))
-    print(format_result(result.record, result.folder.path, result.existed, store))
+    print(format_result(result.record, result.folder.path, result.existed, store, config.protocol.card))
     return 0
 
 

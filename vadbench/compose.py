@@ -5,11 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vadbench.config import RunConfig, check
 from vadbench.errors import ConfigError, nearest
 from vadbench.paths import CONF
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+_TABLES = "experiment/tables@_global_"
 
 # What a user of Hydra may set out of habit, and what to set here.
 _HYDRA = {
@@ -33,26 +38,71 @@ def compose(overrides: Sequence[str]) -> RunConfig:
 
 def compose_values(overrides: Sequence[str]) -> dict[str, Any]:
     """The composed configuration as a plain mapping, its types not checked yet."""
-    from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     _refuse_hydra(overrides)
+    for word in overrides:
+        group, _, name = word.partition("=")
+        if name == "null" and group in groups():
+            raise ConfigError(f"{word}: a group can't be null; leave the word out. {_nearest(group, '', overrides)}")
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            config = hydra_compose("config", overrides=list(overrides))
+            composed = _composed(list(overrides))
+            original = _own_protocol(composed.hydra.runtime.choices.protocol, overrides)
+        config = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
         values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_rewrite(str(error), overrides)) from None
     assert isinstance(values, dict)
+    if "experiment" in values:
+        raise ConfigError(_without_effect(overrides))
+    protocol = values["protocol"]
+    if original is not None and any(original.get(key) != protocol.get(key) for key in ("steps", "macro")):
+        protocol["name"] = f"{protocol['name']} (modified)"
     return {str(key): value for key, value in values.items()}
 
 
-def options(group: str) -> list[str]:
-    """Names that can follow ``group=`` on the command line."""
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+def _composed(overrides: list[str]) -> DictConfig:
+    """Hydra's composition, its own node ``hydra`` included."""
+    from hydra import compose as hydra_compose
+
+    lists = [word for word in overrides if word.startswith("experiment=[")]
+    if not lists:
+        return hydra_compose("config", overrides, return_hydra_config=True)
+    # The settings of an experiment for the data set are found by name, into which Hydra can't put a list.
+    draft = hydra_compose("config", [*overrides, f"{_TABLES}=[]"], return_hydra_config=True)
+    names = re.findall(r"[^\[\],'\" ]+", lists[-1].partition("=")[2])
+    wanted = [f"{name}_{draft.hydra.runtime.choices.dataset}" for name in names]
+    there = options("experiment/tables", _folders(overrides))
+    found = ",".join(name for name in wanted if name in there)
+    return hydra_compose("config", [*overrides, f"{_TABLES}=[{found}]"], return_hydra_config=True)
+
+
+def _own_protocol(name: str, overrides: Sequence[str]) -> dict[str, Any] | None:
+    """A protocol of a folder of the user's as its file has it; None for a packaged one."""
+    from hydra import compose as hydra_compose
+    from omegaconf import OmegaConf
+
+    if name in options("protocol"):
+        return None
+    places = [word for word in overrides if word.startswith("hydra.searchpath=")]
+    found = hydra_compose("config", [*places, "model=random", "dataset=synthetic", f"protocol={name}"])
+    values: dict[str, Any] = OmegaConf.to_container(found.protocol, resolve=True)  # type: ignore[assignment]
+    return values
+
+
+def options(group: str, folders: Sequence[Path] = ()) -> list[str]:
+    """Names that can follow ``group=`` on the command line, such as ``mine`` or ``mine/first``.
+
+    ``folders``: of the user's own, which are looked through beside conf.
+    """
+    roots = [root / group for root in (CONF, *folders)]
+    found = {path.relative_to(root).with_suffix("").as_posix() for root in roots for path in root.rglob("*.yaml")}
+    # The tables of an experiment come with it.
+    return sorted(name for name in found if not (group == "experiment" and name.startswith("tables/")))
 
 
 def groups() -> list[str]:
@@ -71,17 +121,53 @@ def _refuse_hydra(overrides: Sequence[str]) -> None:
 
 def _rewrite(message: str, overrides: Sequence[str]) -> str:
     """Hydra's message in the words of this program."""
-    if found := re.search(r"Could not find '([\w/]+)/([^'/]+)'", message):
-        group, name = found.groups()
-        where = f"They are files in {CONF / group}."
-        return f"{group}={name}: there is no such {group}. {nearest(name, options(group))} {where}"
+    if found := re.search(r"In '([^']+)': Could not (?:find|load) '([^'/]+)/([^']*)'", message):
+        asker, group, name = found.groups()
+        where = " and ".join(str(root / group) for root in (CONF, *_folders(overrides)) if (root / group).is_dir())
+        asked = "" if asker == "config" else f" It is asked for in {asker}.yaml."
+        return (
+            f"{group}={name}: there is no such {group}. {_nearest(group, name, overrides)} They are files in {where}."
+            f"{asked}"
+        )
     if found := re.search(r"You must specify '(\w+)'", message):
         group = found.group(1)
         return f"{group}: choose one. {nearest('', options(group))} For example: {group}={options(group)[0]}"
+    if found := re.search(r"In '(\w+/[^']+)': Could not override '([^']+)'", message):
+        return (
+            f"{found[1]}.yaml overrides {found[2]}, which is not there. The first line of a file that sets a whole run "
+            "must be: # @package _global_"
+        )
+    if found := re.search(r"Multiple values for (\w+)", message):
+        return f"{found[1]}: it is chosen once; write {found[1]}=NAME, without +"
     if found := re.search(r"Could not override '([\w./@]+)'", message):
         return _unknown_key(found.group(1), overrides)
     first = message.strip().splitlines()
     return first[0] if first else "the configuration could not be composed"
+
+
+def _nearest(group: str, name: str, overrides: Sequence[str]) -> str:
+    return nearest(name, options(group, _folders(overrides)))
+
+
+def _without_effect(overrides: Sequence[str]) -> str:
+    """What to say of an experiment whose file sets nothing of the run."""
+    word = next((word for word in reversed(overrides) if re.match(r"\+*experiment=", word)), "experiment")
+    if "tables/" in word:
+        return (
+            f"{word}: the files in tables hold what an experiment sets for one data set, and come with it: "
+            "experiment=ai_vad_official dataset=avenue"
+        )
+    return f"{word}: its file would set nothing. Its first line must be: # @package _global_"
+
+
+def _folders(overrides: Sequence[str]) -> list[Path]:
+    """The folders of the user's own that :func:`user_config_dirs` put into ``overrides``."""
+    return [
+        Path(entry.removeprefix("file://"))
+        for word in overrides
+        if word.startswith("hydra.searchpath=")
+        for entry in re.sub(r"\\(.)", r"\1", word.partition("=")[2]).strip("[]").split(",")  # a sweep escapes
+    ]
 
 
 def _unknown_key(key: str, overrides: Sequence[str]) -> str:

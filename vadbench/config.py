@@ -9,10 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 from pydantic.dataclasses import dataclass
 
 from vadbench.config_ai_vad import AiVadConfig, AttributeDensityConfig, FlowConfig, RegionsConfig
+from vadbench.config_protocol import DropStep as DropStep
+from vadbench.config_protocol import GaussianStep as GaussianStep
+from vadbench.config_protocol import GaussianTapsStep as GaussianTapsStep
+from vadbench.config_protocol import MedianStep as MedianStep
+from vadbench.config_protocol import MinMaxStep as MinMaxStep
+from vadbench.config_protocol import OracleGaussianStep as OracleGaussianStep
+from vadbench.config_protocol import ProtocolConfig as ProtocolConfig
+from vadbench.config_protocol import SubsampleStep as SubsampleStep
 from vadbench.errors import ConfigError, nearest
 
 _STRICT = ConfigDict(extra="forbid", validate_default=True)
@@ -33,7 +41,7 @@ class FuvasConfig:
     spatial_pool: bool
     pooling_kernel_size: Positive
     target_frame: Literal["first", "mid", "last", "all"]
-    fill: Literal["nearest", "linear", "hold", "minimum"]
+    fill: Literal["nearest", "linear", "hold"]
     score_reduction: Literal["sum", "mean", "max"]
     short_videos: Literal["error", "pad"]
     shots: Positive | None  # number of training clips, drawn with the seed; None: all
@@ -151,121 +159,6 @@ class FolderConfig(DatasetConfig):
 AnyDataset = Annotated[
     UcsdConfig | AvenueConfig | ShanghaiTechConfig | SyntheticConfig | FolderConfig, Field(discriminator="name")
 ]
-
-
-def _has_default(value: dict[str, float]) -> dict[str, float]:
-    if "default" not in value:
-        raise ValueError("a value for each data set needs the key 'default' for all others")
-    return value
-
-
-Frames = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-PerDataset = Frames | Annotated[dict[str, Frames], AfterValidator(_has_default)]
-"""A number of frames, or one for each data set name with the key ``default`` for all others; fixed a priori."""
-
-
-@dataclass(config=_STRICT)
-class GaussianStep:
-    """Gaussian smoothing along time, cut at 4 sigma, mirrored at the ends."""
-
-    kind: Literal["gaussian"]
-    sigma: PerDataset  # frames; 0: none
-    window: Literal["both", "past"] = "both"  # past: only frames that have been seen, so it is causal
-    over: Literal["video", "all_videos"] = "video"  # all_videos: across clip boundaries, as one published code does
-
-
-@dataclass(config=_STRICT)
-class GaussianTapsStep:
-    """A Gaussian of a fixed number of taps with zeros beyond the ends, so that scores sag there."""
-
-    kind: Literal["gaussian_taps"]
-    taps: PerDataset
-    sigma: PerDataset
-
-
-@dataclass(config=_STRICT)
-class MedianStep:
-    """Median filter along time with zeros beyond the ends."""
-
-    kind: Literal["median"]
-    size: Positive  # odd
-
-    @field_validator("size")
-    @classmethod
-    def _odd(cls, value: int) -> int:
-        if value % 2 == 0:
-            raise ValueError("must be odd, so that the filter has a middle")
-        return value
-
-
-@dataclass(config=_STRICT)
-class MinMaxStep:
-    """Scores scaled to [0, 1] by their own extremes; a constant video becomes 0."""
-
-    kind: Literal["minmax"]
-    over: Literal["video", "all_videos"]
-    datasets: list[str] | None = None  # only on these; None: on all
-
-
-@dataclass(config=_STRICT)
-class DropStep:
-    """Leave out the first and the last frames of each video."""
-
-    kind: Literal["drop"]
-    first: Annotated[int, Field(ge=0)] = 0
-    last: Annotated[int, Field(ge=0)] = 0
-
-
-@dataclass(config=_STRICT)
-class SubsampleStep:
-    """Keep frames start, start + every, start + 2 every, ... of each video."""
-
-    kind: Literal["subsample"]
-    start: Annotated[int, Field(ge=0)]
-    every: Positive
-
-
-@dataclass(config=_STRICT)
-class OracleGaussianStep:
-    """Gaussian smoothing with the sigma that is best on the test labels: an oracle, to show what tuning would gain."""
-
-    kind: Literal["oracle_gaussian"]
-    sigmas: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1)]
-    over: Literal["video", "all_videos"] = "video"
-
-
-ProtocolStep = Annotated[
-    GaussianStep | GaussianTapsStep | MedianStep | MinMaxStep | DropStep | SubsampleStep | OracleGaussianStep,
-    Field(discriminator="kind"),
-]
-
-
-@dataclass(config=_STRICT)
-class AssumedClips:
-    """The clips that a protocol was published with; a run with other ones gets a remark."""
-
-    clip_length: Positive
-    frame_step: Positive
-    clip_stride: Positive
-    target_frame: Literal["first", "mid", "last", "all"]
-
-
-@dataclass(config=_STRICT)
-class ProtocolConfig:
-    """What is done to raw scores before a metric sees them (conf/protocol/*.yaml)."""
-
-    name: str
-    version: Positive  # raised whenever a step changes, so that old numbers stay named
-    source: str  # where the steps are from
-    steps: list[ProtocolStep]
-    macro: Literal["skip", "pad_needed", "pad_all", "one", "pad_0_1", "pad_0_max"]  # videos of a single class
-    causal: bool  # a frame's score uses no later frame; checked against the steps
-    looks_at_whole_video: bool  # it uses the test video as a whole; checked
-    uses_test_labels: bool  # an oracle; checked
-    shift_invariant: bool = True  # a constant added to all scores changes no number; checked
-    note: str = ""  # what a reader of its numbers should know
-    assumes: AssumedClips | None = None  # for methods that score clips
-    card: bool = False  # print the numbers under every protocol, not only write them
 
 
 @dataclass(config=_STRICT)

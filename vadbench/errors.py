@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class VadbenchError(Exception):
@@ -35,6 +38,20 @@ class MissingExtra(VadbenchError):
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(f"{purpose} needs the package {package!r}: pip install 'vadbench[{extra}]'")
+
+
+def one_of(key: str, given: T, choices: Iterable[T]) -> T:
+    """``given``, if it is one of ``choices``; else ConfigError with the nearest of them.
+
+    >>> one_of("fill", "lin", ["nearest", "linear"])
+    Traceback (most recent call last):
+    ...
+    vadbench.errors.ConfigError: fill='lin': no such choice. Did you mean: linear? Available: linear, nearest.
+    """
+    choices = tuple(choices)
+    if given not in choices:
+        raise ConfigError(f"{key}={given!r}: no such choice. {nearest(str(given), map(str, choices))}")
+    return given
 
 
 def nearest(given: str, choices: Iterable[str]) -> str:

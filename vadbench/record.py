@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pandas as pd
 from vadbench.config import RunConfig
 from vadbench.data.video import Dataset, Video
 from vadbench.defaults import without_written_out
+from vadbench.evaluation.protocols import effective, named
 from vadbench.models.base import Detector, VideoScores
 from vadbench.run_folder import SCHEMA_VERSION
 
@@ -107,15 +109,29 @@ def describe_dataset(dataset: Dataset, digest: str, labels: str) -> dict[str, An
     }
 
 
-def names(config: RunConfig, detector: Detector) -> dict[str, Any]:
+def described(config: RunConfig, dataset: Dataset, objects: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration as it is recorded and keyed: what was used, under the name that is shown.
+
+    A protocol whose steps are not those of its file is called so. ``dataset`` is only its name where no configuration
+    says how to load it: the record holds what it was. ``objects``: what :func:`vadbench.own_objects.identity` says of
+    the objects of the user's own, by the part that they stand in for.
+    """
+    values = asdict(config)
+    values["protocol"]["name"] = named(config.protocol).name
+    if dataset.loaded_from is None:
+        values["dataset"] = {"name": dataset.name, "made_in_python": True}
+    return values | ({"objects": dict(objects)} if objects else {})
+
+
+def names(config: RunConfig, dataset: Dataset, detector: Detector) -> dict[str, Any]:
     """The choices that a table shows."""
     return {
         "model": config.model.name,
         "backbone": config.backbone.name if config.backbone else None,
         "layer": getattr(detector, "layer", None),
         "density": config.density.name if config.density else None,
-        "dataset": config.dataset.name,
-        "protocol": config.protocol.name,
+        "dataset": dataset.name,
+        "protocol": effective(config.protocol, getattr(detector, "post_processor", True)).name,
     }
 
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from vadbench.errors import StoreError
 from vadbench.provenance import environment, now
 
@@ -29,16 +31,37 @@ class RunFolder:
 
     @property
     def state(self) -> str:
-        """complete, failed, interrupted, running, or absent."""
-        if self.complete:
-            return "complete"
+        """complete, failed, interrupted, running, or absent.
+
+        A run counts as running only while its lock is held: the operating system frees the lock of a dead process at
+        once, whereas its number may live on as a zombie's or another program's.
+        """
+        state = self._said()
+        if state != "running":
+            return state
         try:
-            state = json.loads((self.path / "state.json").read_text())
+            with self.lock(timeout=0):
+                state = self._said()  # it may have ended between the two looks
+                return "interrupted" if state == "running" else state
+        except Timeout:
+            return "running"
+        except OSError:  # in a folder that can't be written nobody can tell, so its mark is believed
+            return state
+
+    def lock(self, timeout: float = -1) -> FileLock:
+        """What a run holds while it is at work, beside its folder; ``timeout`` in seconds, -1 waits for ever."""
+        return FileLock(self.path.with_suffix(".lock"), timeout=timeout)
+
+    def mark(self) -> dict[str, Any]:
+        """What an unfinished run says of itself: state, host, pid, since, reason; empty if it says nothing."""
+        try:
+            mark = json.loads((self.path / "state.json").read_text())
         except (OSError, ValueError):
-            return "absent"
-        if state["state"] == "running" and not _alive(state):
-            return "interrupted"
-        return str(state["state"])
+            return {}
+        return mark if isinstance(mark, dict) else {}
+
+    def _said(self) -> str:
+        return "complete" if self.complete else str(self.mark().get("state", "absent"))
 
     def read(self) -> dict[str, Any]:
         """The record of a complete run."""
@@ -91,19 +114,6 @@ def clear_leftovers(folder: Path) -> None:
     """Delete temporary files of killed writers of this machine. Only for whoever is alone in ``folder``."""
     for path in folder.glob(f".*.{socket.gethostname()}.*"):
         path.unlink(missing_ok=True)
-
-
-def _alive(state: Mapping[str, Any]) -> bool:
-    """Whether the process that wrote ``state`` still runs; on another host nobody can tell, so it counts as alive."""
-    if state["host"] != socket.gethostname():
-        return True
-    try:
-        os.kill(int(state["pid"]), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def plain(value: Any) -> Any:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
-from filelock import FileLock
 
 from vadbench.assess import assess, assess_scenes
 from vadbench.backbones.network import torch_device
@@ -23,8 +22,19 @@ from vadbench.data.video import Dataset
 from vadbench.errors import ConfigError, VadbenchError
 from vadbench.models.base import Detector
 from vadbench.models.catalog import build
+from vadbench.own_objects import has_spec, identity
 from vadbench.provenance import forget_peak_memory, now, peak_memory_mb, source_version
-from vadbench.record import assumed_clips, caveats, coverage, describe_dataset, fingerprint, names, score_table, weights
+from vadbench.record import (
+    assumed_clips,
+    caveats,
+    coverage,
+    describe_dataset,
+    described,
+    fingerprint,
+    names,
+    score_table,
+    weights,
+)
 from vadbench.run_folder import RunFolder, plain
 from vadbench.scoring import Scored, maps_on_disk, score_dataset, timed
 from vadbench.store.features import FeatureStore
@@ -42,30 +52,69 @@ class RunResult:
 
 
 def run(
-    config: RunConfig, overrides: list[str] | None = None, sweep: str | None = None, dataset: Dataset | None = None
+    config: RunConfig,
+    overrides: list[str] | None = None,
+    sweep: str | None = None,
+    dataset: Dataset | None = None,
+    *,
+    post_processor: Any = None,
+    evaluator: Any = None,
+    visualizer: Any = None,
 ) -> RunResult:
     """Run what ``config`` describes, or return the complete run that is there already.
 
-    Everything that can be wrong with the configuration or the data is raised before any work. ``sweep``: id of the
-    sweep that the run belongs to, for tracking. ``dataset``: ``config.dataset``, if loaded already.
+    Everything that can be wrong with the configuration or the data is raised before any work.
+
+    Parameters
+    ----------
+    overrides: the words that ``config`` was composed from, for the record. sweep: id of the sweep that the run belongs
+        to, for tracking.
+    dataset: takes the place of ``config.dataset``: one that was loaded already, or one made in Python. The record, the
+        key and the folder are those of the data set that was used.
+    post_processor: ``f(scores) -> scores``, both video id to ``float64 (T,)``; it stands in for the protocol.
+    evaluator: ``f(scores, labels) -> metrics``, of the labelled test videos (labels ``bool (T,)``); metrics are name to
+        number, or to an entry as in run.json.
+    visualizer: ``f(videos, scores, folder)``, the test videos, their ``VideoScores`` and the folder to draw into.
+
+    The last three: None for what ``config.model`` says, True, False, or an object that can be called. An object is part
+    of the record and, but for the visualizer, which changes no number, of the key. If it has a method ``spec()`` that
+    returns, JSON-able, everything that its result depends on, a complete run with the same one is returned; without it
+    nobody can tell whether the object is the same, so the run is made again. So it is with a visualizer, which is there
+    to be called::
+
+        def share(scores, labels):
+            return {"share_above_half": np.mean([(s > 0.5).mean() for s in scores.values()])}
+
+        run(compose(["model=position", "dataset=synthetic"]), evaluator=share).record["metrics"]
     """
     started = time.perf_counter()
     forget_peak_memory()
     check_device(config.runtime.device)
+    given = {"post_processor": post_processor, "evaluator": evaluator, "visualizer": visualizer}
+    switches = {part: thing for part, thing in given.items() if isinstance(thing, bool)}
+    own = {part: thing for part, thing in given.items() if thing is not None and part not in switches}
+    objects = {part: identity(part, thing) for part, thing in own.items()}
+    model: Any = config.model
+    config = replace(config, model=replace(model, **switches))
+    if dataset is not None and dataset.loaded_from is not None:
+        config = replace(config, dataset=dataset.loaded_from)
     dataset, detector = prepare(config, dataset)
-    folder = run_folder(config, dataset, detector)
+    for part, thing in own.items():
+        setattr(detector, part, thing)
+    folder = run_folder(config, dataset, detector, objects)
     folder.path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.path.with_suffix(".lock")):
-        if folder.complete and config.on_existing != "rerun":
-            if config.on_existing == "error":
-                raise VadbenchError(f"this run exists: {folder.path}. on_existing=skip reuses it, rerun replaces it.")
+    again = "visualizer" in own or not all(has_spec(thing) for thing in own.values())
+    with folder.lock():
+        if folder.complete and config.on_existing == "error":
+            raise VadbenchError(f"this run exists: {folder.path}. on_existing=skip reuses it, rerun replaces it.")
+        if folder.complete and config.on_existing == "skip" and not again:
             draw_missing(config, dataset, detector, folder.path)
             return RunResult(folder, folder.read(), existed=True)
         with _recorded(folder):
-            folder.begin(_yaml(config), overrides or [])
+            folder.begin(_yaml(described(config, dataset, objects)), overrides or [])
             _log_into(folder.path)
             record = _work(config, dataset, detector, folder.path, {"load": time.perf_counter() - started})
-            folder.finish(record)
+            folder.finish(record | ({"objects": objects} if objects else {}))
     track(folder, config, sweep)
     return RunResult(folder, folder.read(), existed=False)
 
@@ -79,6 +128,8 @@ def check_device(name: str) -> None:
 def prepare(config: RunConfig, dataset: Dataset | None = None) -> tuple[Dataset, Detector]:
     """The data set and the detector of ``config``; all that is wrong with either is raised here."""
     dataset = dataset or load_dataset(config.dataset)
+    if dataset.loaded_from is None:  # whatever it says of itself: nobody has compared it with the official split
+        dataset = replace(dataset, comparable=False)
     detector = build(config)
     found = sizes(dataset) if getattr(detector, "needs_one_size", False) else None
     if found is not None:
@@ -91,13 +142,17 @@ def prepare(config: RunConfig, dataset: Dataset | None = None) -> tuple[Dataset,
     return dataset, detector
 
 
-def run_folder(config: RunConfig, dataset: Dataset, detector: Detector) -> RunFolder:
-    """Where the run of ``config`` is or will be."""
+def run_folder(
+    config: RunConfig, dataset: Dataset, detector: Detector, objects: Mapping[str, Any] | None = None
+) -> RunFolder:
+    """Where the run of ``config`` on ``dataset`` is or will be; ``objects`` as in the record."""
+    numbers = {part: said for part, said in (objects or {}).items() if part != "visualizer"}
     specs: dict[str, Any] = dict(detector.extractor.outputs())
     version = getattr(detector, "result_version", 1)
     if version > 1:
         specs["result_version"] = version
-    key = fingerprint(asdict(config), specs, dataset_digest(dataset), label_digest(dataset))
+    values = described(config, dataset, numbers)
+    key = fingerprint(values, specs, dataset_digest(dataset), label_digest(dataset))
     return RunFolder(Path(config.results) / "runs" / dataset.name / config.model.name / key)
 
 
@@ -131,9 +186,9 @@ def _work(
     write_scores(folder, dataset, scored)
     with timed(timings, "evaluate"):
         options = {"regions_from_maps": config.regions_from_maps}
-        evaluation = assess(detector, dataset, scored, store, config.protocol.name, config.seed, **options)
+        evaluation = assess(detector, dataset, scored, store, config.protocol, config.seed, **options)
         found = _write_evaluation(folder, evaluation)
-        found["scenes"] = assess_scenes(detector, dataset, scored, config.protocol.name, config.seed)
+        found["scenes"] = assess_scenes(detector, dataset, scored, config.protocol, config.seed)
     with timed(timings, "draw"):
         _draw(config, dataset, detector, scored, folder)
     frames = sum(v.n_frames for v in (*dataset.train, *dataset.test))
@@ -141,7 +196,7 @@ def _work(
     record = {
         "fingerprint": folder.name,
         "created": now(),
-        "names": names(config, detector),
+        "names": names(config, dataset, detector),
         "seed": config.seed,
         "uses_seed": getattr(detector, "uses_seed", None),
         "fit": scored.summary,
@@ -243,5 +298,5 @@ def _log_into(folder: Path) -> None:
     logging.getLogger().addHandler(handler)
 
 
-def _yaml(config: RunConfig) -> str:
-    return yaml.safe_dump(json.loads(json.dumps(asdict(config))), sort_keys=False)
+def _yaml(values: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(json.loads(json.dumps(values)), sort_keys=False)

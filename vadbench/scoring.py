@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from vadbench.data.video import Dataset, Video
 from vadbench.density.base import Remember
-from vadbench.errors import VadbenchError
+from vadbench.errors import VadbenchError, one_of
 from vadbench.models.base import Detector, Features, VideoScores
 from vadbench.models.frame_scores import ClipMaps
 from vadbench.store.features import MemoryStore, Store, keys_of
@@ -126,7 +126,8 @@ def timed(timings: dict[str, float], name: str) -> Iterator[None]:
 
 
 def _bar(videos: tuple[Video, ...], what: str, progress: str) -> Iterator[Video]:
-    disable = {"auto": None, "on": False, "off": True}[progress]
+    bars = {"auto": None, "on": False, "off": True}
+    disable = bars[one_of("progress", progress, bars)]
     return iter(tqdm(videos, desc=what, unit="video", disable=disable))
 
 

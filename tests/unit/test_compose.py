@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from vadbench.cli import main
 from vadbench.compose import compose, compose_values, groups, options, user_config_dirs
 from vadbench.config import FuvasConfig
 from vadbench.errors import ConfigError
+from vadbench.evaluation.protocols import named
 from vadbench.paths import CONF
 
 BASE = ["dataset=synthetic", "backbone=flow_grid"]
@@ -53,6 +55,25 @@ def test_the_quickstart_composes() -> None:
         (["backbone=x3d", "dataset=synthetic"], ["backbone=x3d: there is no such backbone", "x3d_s"]),
         (["model=fuvas"], ["dataset: choose one", "synthetic"]),
         (["model=random", "dataset=synthetic", "backbone=flow_grid"], ["backbone: the chosen model does not use"]),
+        (
+            ["experiment=ai_vad_oficial", "dataset=avenue"],
+            ["Did you mean: ai_vad_official"],
+        ),
+        (["experiment=tables/no", "dataset=avenue"], ["experiment=tables/no: there is no such experiment"]),
+        (["experiment=tables/ai_vad_official_avenue", "dataset=avenue"], ["experiment=ai_vad_official dataset=avenue"]),
+        (["experiment=[quickstart,qickstart]"], ["experiment=qickstart: there is no", "Did you mean: quickstart"]),
+        (["experiment=", "dataset=synthetic"], ["experiment=: there is no such experiment", "quickstart"]),
+        (["experiment=null", "dataset=synthetic"], ["experiment=null: a group can't be null"]),
+        (["+experiment=quickstart"], ["write experiment=NAME, without +"]),
+        (["protocol=gaussian", "protocol.causal=true", *BASE], ["protocol.causal=True: the steps", "make it false"]),
+        (
+            ["protocol=raw", "protocol.uses_test_labels=true", *BASE],
+            ["uses_test_labels=True", "make it false"],
+        ),
+        (
+            ["protocol=raw", "protocol.steps=[{kind:minmax,over:all_videos}]", "protocol.causal=false", *BASE],
+            ["protocol.looks_at_whole_video=False: the steps of protocol 'raw' make it true"],
+        ),
     ],
 )
 def test_mistakes(words: list[str], parts: list[str]) -> None:
@@ -131,3 +152,76 @@ def test_a_folder_of_your_own_configurations(tmp_path: Path) -> None:
     assert isinstance(config.model, FuvasConfig) and config.model.pca_level == 0.5
     with pytest.raises(ConfigError, match="no such folder"):
         user_config_dirs(["--config-dir", str(tmp_path / "absent")])
+
+
+def experiments(folder: Path) -> list[str]:
+    """A folder with an experiment in a folder of its own; the words that add it."""
+    (folder / "experiment" / "paper").mkdir(parents=True)
+    header = "# @package _global_\ndefaults:\n  - override /dataset: synthetic\n"
+    (folder / "experiment" / "paper" / "first.yaml").write_text(f"{header}seed: 4\n")
+    (folder / "experiment" / "bare.yaml").write_text("seed: 4\n")
+    (folder / "experiment" / "local.yaml").write_text("defaults:\n  - override /model: random\n")
+    return ["--config-dir", str(folder)]
+
+
+def test_experiments_of_a_folder_of_your_own(tmp_path: Path) -> None:
+    given = user_config_dirs(experiments(tmp_path))
+    assert compose([*given, "experiment=paper/first"]).seed == 4
+    assert compose([*given, "experiment=[quickstart,paper/first]"]).seed == 4
+    text = message(*given, "experiment=paper/frist")
+    assert "experiment=paper/frist: there is no such experiment. Did you mean: paper/first" in text
+    assert str(tmp_path / "experiment") in text
+    assert "# @package _global_" in message(*given, "experiment=bare", *BASE)
+    assert "# @package _global_" in message(*given, "experiment=local", *BASE)
+
+
+def test_an_experiment_in_a_list_has_its_table_for_the_data_set() -> None:
+    alone = compose(["experiment=ai_vad_official", "dataset=avenue"])
+    assert compose(["experiment=[ai_vad_official]", "dataset=avenue"]) == alone
+    assert alone.regions is not None and alone.regions.persons_only
+
+
+@pytest.mark.parametrize("table", sorted(path.stem for path in (CONF / "experiment" / "tables").glob("*.yaml")))
+def test_every_table_has_an_experiment_and_an_effect(table: str) -> None:
+    experiment, dataset = next((e, d) for e in options("experiment") for d in options("dataset") if table == f"{e}_{d}")
+    values = compose_values([f"experiment={experiment}", f"dataset={dataset}"])
+    for group, keys in yaml.safe_load((CONF / "experiment" / "tables" / f"{table}.yaml").read_text()).items():
+        assert {key: values[group][key] for key in keys} == keys
+
+
+@pytest.mark.parametrize("command", ["sweep", "plan", "extract", "cfg"])
+def test_a_mistyped_experiment_is_an_error_of_every_command(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*experiments(tmp_path), "experiment=paper/frist", "dataset=synthetic", f"results={tmp_path / 'results'}"]
+    verbs = {"sweep": ["-m"], "plan": ["plan", "-m"], "extract": ["extract"], "cfg": ["--cfg"]}
+    assert main([*verbs[command], *words]) == 2
+    said = capsys.readouterr()
+    assert "there is no such experiment. Did you mean: paper/first" in said.err and said.out == ""
+    assert not (tmp_path / "results").exists()
+
+
+def test_the_way_to_say_what_a_changed_protocol_is_works() -> None:
+    words = [*BASE, "protocol=gaussian", "protocol.macro=pad_0_1"]
+    assert "say so (++protocol.shift_invariant=false)" in message(*words)
+    assert compose([*words, "++protocol.shift_invariant=false"]).protocol.macro == "pad_0_1"
+
+
+def test_false_claims_of_a_protocol_are_named_all_at_once() -> None:
+    text = message("protocol=raw", "protocol.steps=[{kind:minmax,over:video}]", *BASE)
+    assert "protocol.causal=True" in text and "protocol.looks_at_whole_video=False" in text
+
+
+def test_a_protocol_that_is_not_its_file_is_told_from_it(tmp_path: Path) -> None:
+    (tmp_path / "protocol").mkdir()
+    text = (CONF / "protocol" / "gaussian.yaml").read_text().replace("name: gaussian", "name: mine")
+    (tmp_path / "protocol" / "mine.yaml").write_text(text)
+    words = [*BASE, *user_config_dirs(["--config-dir", str(tmp_path)]), "protocol=mine"]
+    assert compose(words).protocol.name == "mine"
+    assert compose([*words, "protocol.source=elsewhere"]).protocol.name == "mine"
+    assert compose([*words, "protocol.macro=one"]).protocol.name == "mine (modified)"
+    assert named(compose([*BASE, "protocol=gaussian"]).protocol).name == "gaussian"
+    assert named(compose([*BASE, "protocol=gaussian", "protocol.macro=one"]).protocol).name == "gaussian (modified)"
+    # A file of the user's under the name of a published protocol is not that protocol.
+    (tmp_path / "protocol" / "other.yaml").write_text(text.replace("name: mine", "name: stg_nf"))
+    assert named(compose([*words[:-1], "protocol=other"]).protocol).name == "stg_nf (modified)"

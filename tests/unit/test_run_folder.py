@@ -18,8 +18,9 @@ from vadbench.run_folder import RunFolder, write_atomically
 def test_a_folder_is_complete_only_with_its_record(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     assert folder.state == "absent" and not folder.complete
-    folder.begin("seed: 0\n", ["model=fuvas"])
-    assert folder.state == "running" and not folder.complete
+    with folder.lock():
+        folder.begin("seed: 0\n", ["model=fuvas"])
+        assert folder.state == "running" and not folder.complete
     folder.end("failed", "ValueError: no")
     assert folder.state == "failed"
     folder.begin("seed: 0\n", [])
@@ -49,14 +50,28 @@ def test_the_record_is_strict_json(tmp_path: Path) -> None:
 def test_a_killed_run_is_interrupted_and_not_running(tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path; from vadbench.run_folder import RunFolder;"
-        "RunFolder(Path(sys.argv[1])).begin('', []); print('begun', flush=True); time.sleep(60)"
+        "folder = RunFolder(Path(sys.argv[1])); lock = folder.lock(); lock.acquire(); folder.begin('', []);"
+        "print('begun', flush=True); time.sleep(60)"
     )
-    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    place = tmp_path / "run"
+    process = subprocess.Popen([sys.executable, "-c", code, str(place)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stdout.readline().strip() == "begun"
-    assert RunFolder(tmp_path).state == "running"
+    assert RunFolder(place).state == "running"
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert RunFolder(tmp_path).state == "interrupted"
+    assert RunFolder(place).state == "interrupted"
+
+
+def test_running_is_told_by_the_lock_and_not_by_the_number_of_a_process(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.begin("", [])  # its mark has the number of a living process: this one, which does not hold the lock
+    assert folder.state == "interrupted"
+    elsewhere = json.loads((folder.path / "state.json").read_text()) | {"host": "another", "pid": 1}
+    (folder.path / "state.json").write_text(json.dumps(elsewhere))
+    assert folder.state == "interrupted"
+    with folder.lock():
+        assert folder.state == "running"
+    assert folder.state == "interrupted"
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from tests.stand_ins import RandomFilters, video
 from vadbench.assess import assess, assess_scenes
 from vadbench.data.video import Dataset
 from vadbench.errors import VadbenchError
-from vadbench.evaluation import frame_auroc, micro
+from vadbench.evaluation import apply, frame_auroc, load_protocol, micro
+from vadbench.evaluation.protocols import parse_protocol
 from vadbench.models.base import VideoScores
 from vadbench.models.baselines import BASELINES, Baseline
 from vadbench.models.clips import ClipPlan
@@ -198,3 +199,36 @@ def test_each_scene_by_itself() -> None:
     labels = {v.id: v.labels for v in data.test[2:]}
     assert found["02"]["frame_auroc_micro"]["value"] == micro(frame_auroc, pair, labels)
     assert assess_scenes(detector, labelled(4), scored, "raw", 0) == {}
+
+
+def test_each_scene_is_scored_under_the_protocol_and_after_the_post_processor_of_the_whole() -> None:
+    data = labelled(4)
+    data = replace(data, test=tuple(replace(v, scene=s) for v, s in zip(data.test, "aabb", strict=True)))
+    store = MemoryStore()
+    scored = score_dataset(model(), data, store)
+    gaussian = parse_protocol(
+        {"name": "wide", "version": 1, "source": "a test", "steps": [{"kind": "gaussian", "sigma": 9}], "macro": "skip"}
+        | {"causal": False, "looks_at_whole_video": False, "uses_test_labels": False}
+    )
+    labels = {v.id: v.labels for v in data.test[2:]}
+    raw = {v.id: r.scores for v, r in zip(data.test[2:], scored.scores[2:], strict=True)}
+    found = assess_scenes(model(), data, scored, gaussian, 0)["b"]["frame_auroc_micro"]
+    assert found["protocol"] == "wide"
+    assert found["value"] == micro(frame_auroc, apply(gaussian, raw, labels).scores, labels)
+
+    def turned(scores: dict[str, Any]) -> dict[str, Any]:
+        return {video: -s for video, s in scores.items()}
+
+    found = assess_scenes(model(post_processor=turned), data, scored, gaussian, 0)["b"]["frame_auroc_micro"]
+    assert found["protocol"].startswith("post_processor ") and found["protocol"].endswith("turned")
+    assert found["value"] == micro(frame_auroc, {v: -s for v, s in raw.items()}, labels)
+
+
+def test_the_threshold_of_the_training_scores_is_there_only_where_the_composed_protocol_has_no_steps() -> None:
+    data, store = labelled(), MemoryStore()
+    detector = model()
+    scored = score_dataset(detector, data, store)
+    for name, other, expected in (("raw", "gaussian", False), ("gaussian", "raw", True)):
+        changed = replace(load_protocol(other), name=name)  # the steps of the other one under this name
+        result = assess(detector, data, scored, store, changed, 0, resamples=20, protocols=())
+        assert ("frame_f1" in result.metrics) is expected

@@ -24,6 +24,7 @@ from pydantic.dataclasses import dataclass
 
 from vadbench.backbones.grid import GridBank, cell_index, cell_sizes
 from vadbench.backbones.options import checked
+from vadbench.errors import one_of
 
 # Smaller frames leave no pyramid level to search on; they are padded with their edge.
 _SMALLEST = 32
@@ -82,13 +83,14 @@ def dense_flow(previous: np.ndarray, frame: np.ndarray, preset: str) -> np.ndarr
         "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
     }
     # A search object keeps buffers of the last pair; a fresh one makes the result depend on this pair alone.
-    flow = np.asarray(cv2.DISOpticalFlow.create(presets[preset]).calc(previous, frame, None))  # type: ignore[call-overload]
+    flow = np.asarray(cv2.DISOpticalFlow.create(presets[one_of("preset", preset, presets)]).calc(previous, frame, None))  # type: ignore[call-overload]
     return flow[:height, :width]
 
 
 def pooled_by_direction(flow: np.ndarray, cell: int, directions: int, binning: str) -> np.ndarray:
     """``float32 (K, h, w)`` from flow ``(H, W, 2)``: for each direction and cell the magnitude that falls into it,
     summed in float64 and divided by the number of pixels of the cell."""
+    one_of("binning", binning, ("soft", "hard"))
     size = (flow.shape[0], flow.shape[1])
     u, v = flow[..., 0].ravel(), flow[..., 1].ravel()
     magnitude = np.hypot(u, v)

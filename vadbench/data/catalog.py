@@ -69,13 +69,15 @@ def load_dataset(config: DatasetConfig) -> Dataset:
     settled = replace(dataset, train=train, test=test)
     doubts = [*_missing_labels(config, dataset.label_source, test), *_mixed_sizes(settled)]
     unlike = encodings(settled)
-    return replace(
+    loaded = replace(
         settled,
         comparable=not chosen and not differ and _is_official(settled),
         warnings=(*warnings, *doubts, *unlike),
         # Videos of one's own may lack labels and differ in size; the official ones do not.
         remarks=(*dataset.remarks, *unlike, *(() if dataset.expected else doubts)),
     )
+    object.__setattr__(loaded, "loaded_from", config)  # no argument, so that no changed copy inherits it
+    return loaded
 
 
 def _mixed_sizes(dataset: Dataset) -> list[str]:

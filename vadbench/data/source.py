@@ -15,7 +15,7 @@ import numpy as np
 
 from vadbench.config import DatasetConfig
 from vadbench.data.digest_cache import remembered
-from vadbench.errors import DataError
+from vadbench.errors import DataError, one_of
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,9 @@ class Policy:
     on_fault: Literal["error", "skip"] = "error"
     max_pixels: int = 2**26
     max_video_frames: int = 500_000
+
+    def __post_init__(self) -> None:
+        one_of("on_fault", self.on_fault, ("error", "skip"))
 
 
 def policy_of(config: DatasetConfig) -> Policy:

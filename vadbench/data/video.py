@@ -14,6 +14,8 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
+    from vadbench.config import AnyDataset
+
 
 class FrameSource(Protocol):
     """Where the frames of one video come from (a folder of images, a video file, an array)."""
@@ -100,6 +102,8 @@ class Dataset:
     comparable: False as soon as anything but the full official split is loaded.
     warnings: what a reader of the numbers should know (a skipped frame, a missing mask).
     remarks: those of the warnings that are no fault of the data (videos of one's own that have no labels).
+    loaded_from: the configuration that it was loaded from, as it was loaded; None for one made in Python, and for a
+        changed copy (``dataclasses.replace``), which is no longer what the configuration says.
     """
 
     name: str
@@ -111,6 +115,7 @@ class Dataset:
     comparable: bool = False
     warnings: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    loaded_from: AnyDataset | None = field(default=None, init=False, compare=False, repr=False)
 
     @property
     def partial(self) -> bool:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vadbench.density.base import Remember, require_samples
-from vadbench.density.calibration import calibrate
+from vadbench.density.calibration import RULES, calibrate
 from vadbench.density.collecting import CollectingEstimator, as_array, as_given
+from vadbench.errors import one_of
 
 if TYPE_CHECKING:
     import torch
@@ -34,7 +35,7 @@ class GMMEstimator(CollectingEstimator):
     ) -> None:
         super().__init__()
         self.n_components = n_components
-        self.rule = calibration
+        self.rule = one_of("calibration", calibration, RULES)
         self.covariance_floor = covariance_floor
         self.seed = seed
         self.mixture: Any = None

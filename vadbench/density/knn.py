@@ -14,9 +14,9 @@ import numpy as np
 
 from vadbench.density.bank import Bank, build_bank, parse_bank
 from vadbench.density.base import Remember, require_samples
-from vadbench.density.calibration import calibrate
+from vadbench.density.calibration import RULES, calibrate
 from vadbench.density.collecting import CollectingEstimator, as_array, as_given
-from vadbench.errors import ConfigError, DataError, nearest
+from vadbench.errors import ConfigError, DataError, nearest, one_of
 
 if TYPE_CHECKING:
     import torch
@@ -64,7 +64,7 @@ class GroupedKNNEstimator(CollectingEstimator):
         super().__init__()
         self.n_neighbors = n_neighbors
         self.distance = distance
-        self.rule = calibration
+        self.rule = one_of("calibration", calibration, RULES)
         self.kind = bank
         self.calibration_samples = calibration_samples
         self.seed = seed

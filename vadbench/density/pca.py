@@ -17,9 +17,12 @@ import numpy as np
 import scipy.linalg
 
 from vadbench.density.base import Remember
+from vadbench.errors import one_of
 
 Rows = Sequence[np.ndarray]
 """The training matrix as a list of ``(n_i, D)`` arrays, one for each video; memory-mapped arrays are read in blocks."""
+
+COMPONENTS = ("enough", "one_fewer")
 
 BLOCK_BYTES = 128 * 2**20
 
@@ -121,6 +124,7 @@ class Decomposition:
 
 def count_components(variances: np.ndarray, level: float, rule: str = "enough") -> int:
     """See :meth:`Decomposition.n_components`."""
+    one_of("components", rule, COMPONENTS)
     if level > 1:
         return min(int(level), len(variances))
     if len(variances) == 0:

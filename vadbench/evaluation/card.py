@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from vadbench.config_protocol import WHOLE_VIDEO
 from vadbench.evaluation import protocols as p
 from vadbench.evaluation.bootstrap import bootstrap
 from vadbench.evaluation.frame import average_precision, equal_error_rate, frame_auroc, macro, micro
-from vadbench.evaluation.steps import WHOLE_VIDEO
 
 _NUMBERS = ("auroc_macro", "auroc_micro", "ci_low", "ci_high", "ap", "eer", "gain_over_raw")
 

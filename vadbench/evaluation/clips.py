@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from vadbench.data.ground_truth import from_ranges
-from vadbench.errors import DataError, nearest
+from vadbench.errors import DataError, nearest, one_of
 from vadbench.evaluation.known_sets import same_lengths, same_total
 from vadbench.evaluation.score_files import Values
 
@@ -65,6 +65,7 @@ def align(
 
     DataError if frames don't add up, with what would make them.
     """
+    one_of("missing", missing, get_args(Missing))
     notes: list[str] = []
     clips = _clips(scores, labels, lengths, offset, notes)
     truth = _labels(labels, clips)

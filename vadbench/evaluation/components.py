@@ -5,10 +5,12 @@ Shape legend: T frames, H W pixels.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from scipy import ndimage
+
+from vadbench.errors import one_of
 
 Components = Literal["2d", "3d"]
 """8-connected regions of each frame, or 26-connected regions of the whole video."""
@@ -24,7 +26,7 @@ class RegionLabels:
     """
 
     def __init__(self, components: Components) -> None:
-        self._linked = components == "3d"
+        self._linked = one_of("components", components, get_args(Components)) == "3d"
         self._parent: list[int] = []
         self._previous: np.ndarray | None = None
 

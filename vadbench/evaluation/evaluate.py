@@ -26,7 +26,7 @@ from vadbench.evaluation.inputs import each_video, frame_label_digest
 from vadbench.evaluation.map_metrics import map_metrics
 from vadbench.evaluation.maps import FrameArrays
 from vadbench.evaluation.metric_entry import blanked, entry
-from vadbench.evaluation.protocols import Applied, Protocol, apply, blank_reason, load_protocol, load_protocols
+from vadbench.evaluation.protocols import Applied, Protocol, apply, blank_reason, load_protocol, load_protocols, named
 from vadbench.evaluation.regions import RegionCriteria
 from vadbench.evaluation.thresholds import f1_at, oracle_f1, training_threshold
 
@@ -81,7 +81,9 @@ def evaluate(
 
     Parameters
     ----------
-    primary: the protocol of the frame metrics. protocols: those of the card (``"all"``, a list, or empty for none).
+    primary: the protocol of the frame metrics, a name or an object (one that differs from the packaged file of its name
+        is shown as ``NAME (modified)``). protocols: those of the card (``"all"`` and the primary, a list, or empty for
+        none).
     dataset: its name, for protocols whose values depend on it.
     maps_by_video, masks_by_video: video id to ``(T, H, W)`` arrays or lazy sequences of frames, of one size a video;
         never touched by a protocol.
@@ -96,7 +98,7 @@ def evaluate(
 
     DataError for scores that are not finite or videos that do not match.
     """
-    protocol = load_protocol(primary) if isinstance(primary, str) else primary
+    protocol = named(load_protocol(primary) if isinstance(primary, str) else primary)
     if protocol.name == "all":  # the card is asked for beside the raw numbers, it is no protocol of its own
         protocol = load_protocol("raw")
     rows = list(each_video(scores_by_video, labels_by_video))
@@ -126,7 +128,7 @@ def evaluate(
         "position": baselines.position_scores(labels),
         **{name: {v: by_video[v] for v in labels} for name, by_video in (frame_baselines or {}).items()},
     }
-    listed = load_protocols(protocols) if isinstance(protocols, str) else list(protocols)
+    listed = _listed(protocols, protocol)
     return Evaluation(
         metrics | found,
         _per_video(applied, blank_reason(protocol, scores)),
@@ -142,6 +144,13 @@ def evaluate(
         _coverage(scores, applied, filled_by_video or {}),
         frame_label_digest(labels),
     )
+
+
+def _listed(protocols: Sequence[Protocol] | str, primary: Protocol) -> list[Protocol]:
+    """The protocols of the card; of all of them the primary is one, also where no packaged file holds it."""
+    listed = [named(p) for p in (load_protocols(protocols) if isinstance(protocols, str) else protocols)]
+    missing = protocols == "all" and primary.name not in {p.name for p in listed}
+    return [*listed, primary] if missing else listed
 
 
 def _coverage(scores: Mapping[str, np.ndarray], applied: Applied, filled: Mapping[str, Any]) -> dict[str, int]:

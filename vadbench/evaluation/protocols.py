@@ -9,7 +9,7 @@ Shape legend: T frames of a video, K of them kept.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal
 
@@ -17,16 +17,15 @@ import numpy as np
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from vadbench.config import OracleGaussianStep, ProtocolConfig
+from vadbench.config_protocol import FIXED_SENTINELS, ProtocolConfig, sees_zeros, steps_ahead
 from vadbench.errors import ConfigError, nearest
 from vadbench.evaluation.inputs import each_video
-from vadbench.evaluation.steps import WHOLE_VIDEO, Kept, look_ahead, pads_with_zeros, run_step
+from vadbench.evaluation.steps import Kept, run_step
+from vadbench.own_objects import name_of
 from vadbench.paths import CONF
 
 Protocol = ProtocolConfig
 """Name, version, source, steps, convention of macro AUROC, and what kind of liberty it takes with the test set."""
-
-_FIXED_SENTINELS = {"pad_0_1": "0 and 1", "pad_0_max": "0 and the largest float"}
 
 _ADAPTER = TypeAdapter(ProtocolConfig)
 
@@ -49,17 +48,20 @@ class Applied:
 
 def protocol_names() -> list[str]:
     """Names of all protocols that are not ``all``: the honest ones first, then the oracles."""
-    names = sorted(path.stem for path in (CONF / "protocol").glob("*.yaml") if path.stem != "all")
+    names = [name for name in _packaged() if name != "all"]
     return sorted(names, key=lambda name: (load_protocol(name).uses_test_labels, name != "raw"))
+
+
+def _packaged() -> list[str]:
+    return sorted(path.stem for path in (CONF / "protocol").glob("*.yaml"))
 
 
 @cache
 def load_protocol(name: str) -> Protocol:
     """The protocol of conf/protocol/<name>.yaml; ConfigError with the nearest names, or with what is wrong in it."""
-    known = sorted(path.stem for path in (CONF / "protocol").glob("*.yaml"))
-    if name not in known:
+    if name not in _packaged():
         raise ConfigError(
-            f"Unknown protocol {name!r}. {nearest(name, known)} "
+            f"Unknown protocol {name!r}. {nearest(name, _packaged())} "
             f"To add one, put a file beside {CONF / 'protocol' / 'raw.yaml'}."
         )
     path = CONF / "protocol" / f"{name}.yaml"
@@ -69,36 +71,41 @@ def load_protocol(name: str) -> Protocol:
 def parse_protocol(values: Any, where: str = "protocol") -> Protocol:
     """A checked protocol from a mapping as YAML holds it; ConfigError says what is wrong and ``where``."""
     try:
-        protocol = _ADAPTER.validate_python(values)
+        return _ADAPTER.validate_python(values)
     except ValidationError as error:
-        lines = [f"{where}: {'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()]
-        raise ConfigError("\n".join(lines)) from None
-    check_claims(protocol, where)
-    return protocol
+        found = [(".".join(map(str, e["loc"])), e["input"], e["msg"]) for e in error.errors()]
+        raise ConfigError("\n".join(f"{where}: {key}={given}: {text}" for key, given, text in found)) from None
+
+
+def named(protocol: Protocol) -> Protocol:
+    """``protocol`` under the name that is shown: ``NAME (modified)`` where its steps or its convention of macro AUROC
+    are not those of the packaged file NAME."""
+    if protocol.name not in _packaged():
+        return protocol
+    original = load_protocol(protocol.name)
+    if (protocol.steps, protocol.macro) == (original.steps, original.macro):
+        return protocol
+    return replace(protocol, name=f"{protocol.name} (modified)")
+
+
+def effective(protocol: Protocol | str, post_processor: Any = True) -> Protocol:
+    """What raw scores go through before a metric, under the name that is shown.
+
+    ``post_processor``: True for ``protocol``, False for nothing, or an object of the user's own, which has its turn
+    before and leaves nothing to do.
+    """
+    raw = load_protocol("raw")
+    if post_processor is False:
+        return raw
+    if callable(post_processor):
+        return replace(raw, name=f"post_processor {name_of(post_processor)}")
+    return named(load_protocol(protocol) if isinstance(protocol, str) else protocol)
 
 
 def load_protocols(names: str | Sequence[str] = "all") -> list[Protocol]:
     """Protocols by name; ``"all"`` is every one."""
     wanted = [names] if isinstance(names, str) else list(names)
     return [load_protocol(n) for name in wanted for n in (protocol_names() if name == "all" else [name])]
-
-
-def check_claims(protocol: Protocol, where: str = "protocol") -> None:
-    """ConfigError unless what the protocol claims of itself is what its steps do on some data set: causal,
-    looks_at_whole_video, uses_test_labels and shift_invariant."""
-    ahead = [frames_ahead(protocol, name) for name in _datasets(protocol)]
-    truth = {
-        "causal": all(frames == 0 for frames in ahead),
-        "looks_at_whole_video": any(frames == WHOLE_VIDEO for frames in ahead),
-        "uses_test_labels": any(isinstance(step, OracleGaussianStep) for step in protocol.steps),
-        "shift_invariant": not _zeros(protocol) and protocol.macro not in _FIXED_SENTINELS,
-    }
-    for key, value in truth.items():
-        if getattr(protocol, key) != value:
-            raise ConfigError(
-                f"{where}: {key}={getattr(protocol, key)}, but the steps and macro={protocol.macro} of "
-                f"{protocol.name!r} make it {value}."
-            )
 
 
 def blank_reason(
@@ -109,10 +116,10 @@ def blank_reason(
     A protocol that pads videos with fixed scores takes 0 for the lowest score. With negative scores its numbers depend
     on any constant added to them: all numbers where a step pads, macro AUROC alone where only its convention does.
     """
-    if _zeros(protocol):
+    if sees_zeros(protocol.steps):
         how = "zeros beyond the ends of each video"
-    elif average == "macro" and protocol.macro in _FIXED_SENTINELS:
-        how = f"frames of score {_FIXED_SENTINELS[protocol.macro]} for macro AUROC"
+    elif average == "macro" and protocol.macro in FIXED_SENTINELS:
+        how = f"frames of score {FIXED_SENTINELS[protocol.macro]} for macro AUROC"
     else:
         return None
     low = min((float(np.min(s)) for s in scores_by_video.values() if len(s)), default=0.0)
@@ -126,8 +133,7 @@ def blank_reason(
 
 def frames_ahead(protocol: Protocol, dataset: str = "default") -> int:
     """How many later frames a score depends on; WHOLE_VIDEO (-1) if on all of them."""
-    ahead = [look_ahead(step, dataset) for step in protocol.steps]
-    return WHOLE_VIDEO if WHOLE_VIDEO in ahead else sum(ahead)
+    return steps_ahead(protocol.steps, dataset)
 
 
 def apply(
@@ -157,18 +163,3 @@ def apply(
         {video: kept.frames for video, kept in videos.items()},
         chosen,
     )
-
-
-def _zeros(protocol: Protocol) -> bool:
-    """Whether a step pads with zeros on some data set."""
-    return any(pads_with_zeros(step, name) for step in protocol.steps for name in _datasets(protocol))
-
-
-def _datasets(protocol: Protocol) -> set[str]:
-    """Every data set name that a step of the protocol knows, and ``default``."""
-    names = {"default"}
-    for step in protocol.steps:
-        names.update(getattr(step, "datasets", None) or [])
-        for value in (getattr(step, "sigma", None), getattr(step, "taps", None)):
-            names.update(value if isinstance(value, dict) else [])
-    return names

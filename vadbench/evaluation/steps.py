@@ -1,4 +1,4 @@
-"""The steps that protocols are made of: what each does to the raw scores, and how far it looks ahead.
+"""The steps that protocols are made of: what each does to the raw scores.
 
 Shape legend: T frames of a video, K of them kept.
 """
@@ -11,21 +11,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from vadbench.config import (
+from vadbench.config_protocol import (
     DropStep,
     GaussianStep,
     GaussianTapsStep,
-    MedianStep,
     MinMaxStep,
     OracleGaussianStep,
-    PerDataset,
     ProtocolStep,
     SubsampleStep,
+    value_for,
 )
 from vadbench.evaluation import ranks
-
-WHOLE_VIDEO = -1
-"""The look-ahead of a step that uses the test video as a whole."""
 
 
 @dataclass(frozen=True)
@@ -65,35 +61,6 @@ def run_step(step: ProtocolStep, videos: Videos, dataset: str) -> tuple[Videos, 
         taps = _gaussian_taps(round(value_for(step.taps, dataset)), value_for(step.sigma, dataset))
         return _filtered(videos, taps, "video"), {}
     return _filtered(videos, _median(step.size), "video"), {}
-
-
-def look_ahead(step: ProtocolStep, dataset: str) -> int:
-    """How many later frames a frame's score depends on; WHOLE_VIDEO if it depends on all of them."""
-    if isinstance(step, GaussianStep):
-        if step.over == "all_videos":
-            return WHOLE_VIDEO
-        return 0 if step.window == "past" else int(4 * value_for(step.sigma, dataset) + 0.5)
-    if isinstance(step, GaussianTapsStep):
-        return round(value_for(step.taps, dataset)) // 2
-    if isinstance(step, MedianStep):
-        return step.size // 2
-    if isinstance(step, MinMaxStep):
-        return WHOLE_VIDEO if step.datasets is None or dataset in step.datasets else 0
-    if isinstance(step, OracleGaussianStep):
-        return WHOLE_VIDEO if step.over == "all_videos" else int(4 * max(step.sigmas) + 0.5)
-    return 0
-
-
-def pads_with_zeros(step: ProtocolStep, dataset: str) -> bool:
-    """Whether the step sees zeros beyond the ends of a video, which mean nothing unless 0 is a score's lowest value."""
-    if isinstance(step, GaussianTapsStep):
-        return round(value_for(step.taps, dataset)) > 1 and value_for(step.sigma, dataset) > 0
-    return isinstance(step, MedianStep) and step.size > 1
-
-
-def value_for(value: PerDataset, dataset: str) -> float:
-    """The number for a data set, by its name or ``default``."""
-    return float(value.get(dataset, value["default"]) if isinstance(value, dict) else value)
 
 
 def _keep(kept: Kept, wanted: np.ndarray) -> Kept:

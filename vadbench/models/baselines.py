@@ -11,7 +11,7 @@ import numpy as np
 from vadbench.config import RunConfig
 from vadbench.data.video import Video
 from vadbench.density.base import Remember
-from vadbench.errors import ConfigError, nearest
+from vadbench.errors import one_of
 from vadbench.models.base import Extractor, Features, VideoScores
 from vadbench.models.flow_maps import FlowMaps
 
@@ -81,9 +81,7 @@ class Baseline:
     """
 
     def __init__(self, name: str, seed: int = 0) -> None:
-        if name not in BASELINES:
-            raise ConfigError(f"unknown baseline {name!r}. {nearest(name, BASELINES)}")
-        self.name = name
+        self.name = one_of("model", name, BASELINES)
         self.seed = seed
         self.extractor: Extractor = _EXTRACTORS.get(name, NoFeatures)()
         # Until version 2 the scores of these two were not those of the baselines under every run.
@@ -134,4 +132,8 @@ def from_frames() -> list[Baseline]:
 
 def from_config(config: RunConfig) -> Baseline:
     """The baseline that ``model=`` names."""
-    return Baseline(config.model.name, config.seed)
+    model = config.model
+    baseline = Baseline(model.name, config.seed)
+    baseline.post_processor, baseline.evaluator = model.post_processor, model.evaluator
+    baseline.visualizer = model.visualizer
+    return baseline

@@ -17,12 +17,14 @@ from vadbench.backbones.flow_grid import FlowGrid
 from vadbench.backbones.imports import installed_version
 from vadbench.data.prefetch import prefetch
 from vadbench.data.video import Video
-from vadbench.errors import DataError
+from vadbench.errors import DataError, one_of
 from vadbench.models.base import Extractor, Features
 from vadbench.models.flow_maps import FlowMaps
 from vadbench.models.resize import check_method, resize, to_bytes
 
 PreProcess = Callable[[np.ndarray], np.ndarray]
+
+SHORT_VIDEOS = ("error", "pad")
 
 # Clips of the training videos that set the batch-norm statistics of random weights: enough to be stable, few enough to
 # cost seconds.
@@ -132,7 +134,7 @@ class ClipExtractor:
         self.plan = plan
         self.pre_processor = pre_processor
         self.batch_size = batch_size
-        self.short_videos = short_videos
+        self.short_videos = one_of("short_videos", short_videos, SHORT_VIDEOS)
         self.weights_name = weights_name
         self._train: tuple[Video, ...] = ()
         self._calibrated = False

@@ -12,7 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse
 
+from vadbench.errors import one_of
 from vadbench.models.clips import ClipPlan
+
+TARGETS = ("first", "mid", "last", "all")
+FILLS = ("nearest", "linear", "hold")
 
 
 def clip_weights(
@@ -33,6 +37,8 @@ def clip_weights(
     -------
     ``(T, N)`` sparse matrix whose rows sum to 1, and ``bool (T,)``: the frames that were filled.
     """
+    one_of("target_frame", target, TARGETS)
+    one_of("fill", fill, FILLS)
     targets = _target_frames(starts, plan, n_frames, target)
     counts = np.zeros(n_frames, dtype=np.int64)
     np.add.at(counts, targets.ravel(), 1)

@@ -19,14 +19,16 @@ from vadbench.backbones.base import Backbone
 from vadbench.config import BackboneConfig, FuvasConfig, PcaConfig, RunConfig
 from vadbench.data.video import Video
 from vadbench.density.base import Remember
-from vadbench.density.pca import Decomposition, decompose
-from vadbench.errors import ConfigError
+from vadbench.density.pca import COMPONENTS, Decomposition, decompose
+from vadbench.errors import ConfigError, one_of
 from vadbench.models.base import Features, VideoScores
 from vadbench.models.clips import ClipExtractor, ClipPlan, PreProcessor
-from vadbench.models.frame_scores import ClipMaps, clip_weights
+from vadbench.models.frame_scores import FILLS, TARGETS, ClipMaps, clip_weights
 from vadbench.models.one_class import OneClassMethod
 
 log = logging.getLogger(__name__)
+
+REDUCTIONS = ("sum", "mean", "max")
 
 # Rows of float64 residuals held at once when scoring, in bytes.
 _BLOCK_BYTES = 128 * 2**20
@@ -47,8 +49,8 @@ class Fuvas(OneClassMethod):
     pca_level: at most 1 the share of variance to keep, above 1 the number of components.
     pre_processor: True resizes and normalises by the backbone's recipe, False passes frames as they are, an object of
         your own is called on each ``uint8 (H, W, 3)`` frame and needs a ``spec()``.
-    post_processor, evaluator, visualizer: read by the runner: True for its own, False for none, or your own object
-        (see ``vadbench.runner``).
+    post_processor, evaluator, visualizer: read by the evaluation: True for its own, False for none, or your own object,
+        called as :func:`vadbench.runner.run` says, which takes them too.
     components: "enough" keeps the fewest components that reach the level, "one_fewer" one less, as anomalib does.
     clip: which frames make a clip; None takes the backbone's recipe.
     target_frame: which frame a clip's score belongs to (first, mid, last, all).
@@ -89,13 +91,16 @@ class Fuvas(OneClassMethod):
             raise ConfigError(
                 f"pca_level={pca_level}: at most 1 it is a share of variance, above 1 a whole number of components"
             )
+        for key, number in (("pooling_kernel_size", pooling_kernel_size), ("shots", shots)):
+            if number is not None and number < 1:
+                raise ConfigError(f"{key}={number}: at least 1")
         self.spatial_pool = spatial_pool
         self.pooling_kernel_size = pooling_kernel_size
         self.pca_level = pca_level
-        self.components = components
-        self.target_frame = target_frame
-        self.fill = fill
-        self.score_reduction = score_reduction
+        self.components = one_of("components", components, COMPONENTS)
+        self.target_frame = one_of("target_frame", target_frame, TARGETS)
+        self.fill = one_of("fill", fill, FILLS)
+        self.score_reduction = one_of("score_reduction", score_reduction, REDUCTIONS)
         self.shots = shots
         self.seed = seed
         self.post_processor = post_processor

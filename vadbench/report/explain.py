@@ -116,13 +116,20 @@ def load_frame(folder: Path, video: str, frame: int) -> np.ndarray:
     DataError: the data set is not where the run found it.
     """
     import yaml
+    from pydantic import TypeAdapter
 
-    from vadbench.config import check
+    from vadbench.config import AnyDataset
     from vadbench.data.catalog import load_dataset
 
-    config = check(yaml.safe_load((folder / "config.yaml").read_text()))
+    values = yaml.safe_load((folder / "config.yaml").read_text())["dataset"]
+    if values.get("made_in_python"):
+        raise DataError(
+            f"the picture needs the frames of video {video}, and the run was given a data set that was made in Python "
+            "(--no-picture prints without them)"
+        )
+    config: AnyDataset = TypeAdapter(AnyDataset).validate_python(values)
     try:
-        dataset = load_dataset(replace(config.dataset, test_videos=[video]))
+        dataset = load_dataset(replace(config, test_videos=[video]))
     except VadbenchError as error:
         raise DataError(
             f"the picture needs the frames of video {video}: {error} (--no-picture prints without them)"

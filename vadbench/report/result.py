@@ -18,14 +18,15 @@ _HEADLINES = {
 }
 
 
-def format_result(record: Mapping[str, Any], folder: Path, existed: bool, store: str | None) -> str:
+def format_result(record: Mapping[str, Any], folder: Path, existed: bool, store: str | None, card: bool = False) -> str:
     """What was run, on what, the numbers beside the baselines, the caveats, and the folder as the last line.
 
-    ``store``: address of the tracking store, None where runs are not tracked.
+    ``store``: address of the tracking store, None where runs are not tracked. ``card``: with the protocol card, as
+    under the protocol ``all``.
     """
     lines = [_title(record), *_data_lines(record), ""]
     lines += _metric_lines(record)
-    if record["names"]["protocol"] == "all" and (folder / "card.txt").is_file():
+    if (card or record["names"]["protocol"] == "all") and (folder / "card.txt").is_file():
         lines += [(folder / "card.txt").read_text().rstrip(), ""]
     lines += [f"  ! {warning}" for warning in record["warnings"]]
     if existed:
@@ -62,7 +63,9 @@ def _metric_lines(record: Mapping[str, Any]) -> list[str]:
         return ["  no metrics: no labels, or the evaluator is switched off", ""]
     from vadbench.evaluation.metric_entry import INTERVAL_HEADS, interval_cells, note_lines
 
-    shown = {label: record["metrics"][name] for name, label in _HEADLINES.items() if name in record["metrics"]}
+    own = record.get("objects", {}).get("evaluator") is not None
+    names = {name: name for name in record["metrics"]} if own else _HEADLINES
+    shown = {label: record["metrics"][name] for name, label in names.items() if name in record["metrics"]}
     lines = [f"  {'':<24}{'value':>8}   " + "".join(f"{head:<17}" for head in INTERVAL_HEADS) + "videos"]
     for label, entry in shown.items():
         cells = "".join(f"{cell:<17}" for cell in interval_cells(entry))
@@ -76,8 +79,11 @@ def _metric_lines(record: Mapping[str, Any]) -> list[str]:
     for scene, metrics in record.get("scenes", {}).items():
         entry = metrics["frame_auroc_micro"]
         lines.append(f"    scene {scene:<16}{_number(entry['value']):>8}   ({entry['n_videos']} videos)")
-    lines.append(f"  under protocol {record['names']['protocol']}; baselines, frame AUROC micro:")
-    for name, entry in record["baselines"].items():
+    protocol, rivals = record["names"]["protocol"], record["baselines"]
+    theirs = next((entry["protocol"] for entry in rivals.values()), protocol)
+    under = "" if theirs in (protocol, "raw" if protocol == "all" else protocol) else f" under protocol {theirs}"
+    lines.append(f"  under protocol {protocol}" + (f"; baselines, frame AUROC micro{under}:" if rivals else ""))
+    for name, entry in rivals.items():
         lines.append(f"    {name.replace('_', ' '):<22}{_number(entry['value']):>8}")
     return [*lines, ""]
 

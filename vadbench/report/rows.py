@@ -43,6 +43,12 @@ _NO_SETTING: tuple[str, ...] = (
     "protocol.card",
     "protocol.note",
     "protocol.source",
+    "protocol.causal",
+    "protocol.looks_at_whole_video",
+    "protocol.uses_test_labels",
+    "protocol.shift_invariant",
+    "protocol.assumes",
+    "objects.visualizer",
 )
 _DIGESTS = ("data digest", "label digest", "weights digest")
 _SHOWN_DIGITS = 8

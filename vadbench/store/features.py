@@ -75,6 +75,11 @@ def checked(made: Mapping[str, Features], wanted: list[str], video: Video) -> No
         )
 
 
+def _check_dtype(dtype: str) -> None:
+    if dtype not in DTYPES:
+        raise StoreError(f"store.dtype={dtype!r} is not a storage precision. Available: {', '.join(DTYPES)}.")
+
+
 @dataclass
 class MemoryStore:
     """Features in memory, for use from Python: the same interface, nothing on disk, the same precision."""
@@ -82,6 +87,9 @@ class MemoryStore:
     dtype: str = "float32"
     counts: Counts = field(default_factory=Counts)
     _held: dict[str, Features] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        _check_dtype(self.dtype)
 
     def get(self, extractor: Extractor, video: Video, video_digest: str | None = None) -> dict[str, Features]:
         """All outputs of ``extractor`` for ``video``, as :meth:`FeatureStore.get`."""
@@ -124,8 +132,7 @@ class FeatureStore:
     def __init__(
         self, path: str | Path, dtype: str = "float32", max_bytes: int | None = None, local: str | Path | None = None
     ) -> None:
-        if dtype not in DTYPES:
-            raise StoreError(f"store.dtype={dtype!r} is not a storage precision. Available: {', '.join(DTYPES)}.")
+        _check_dtype(dtype)
         self.remote = Remote(str(path)) if is_remote(path) else None
         self.root = local_copy(str(path), local) if self.remote else Path(path).absolute()
         self.dtype = dtype

@@ -10,6 +10,7 @@ import argparse
 import os
 from collections.abc import Mapping, Sequence
 
+from vadbench.compose import user_config_dirs
 from vadbench.errors import ConfigError, VadbenchError
 from vadbench.runner import open_store
 from vadbench.sweep.inventory import Inventory
@@ -39,7 +40,7 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--rank", type=int, help="this process, from 0 (default: as torchrun or Slurm says)")
     parser.add_argument("--world", type=int, help="number of processes (default: as torchrun or Slurm says)")
     parser.add_argument("words", nargs="+", help="the words of a run or a sweep")
-    given, words = parser.parse_known_args(list(argv))
+    given, words = parser.parse_known_args(user_config_dirs(argv))
     rank, world = place(given.rank, given.world)
     return extract_share([*given.words, *(w for w in words if w not in ("-m", "--multirun"))], rank, world)
 

@@ -23,7 +23,7 @@ from vadbench.sweep.launchers import Launcher, Worker, finish, start
 from vadbench.sweep.lease import visible_gpus
 from vadbench.sweep.mirroring import SweepMirror
 from vadbench.sweep.points import Point, expand
-from vadbench.sweep.states import complete_since, settle, state_of, tried_since
+from vadbench.sweep.states import complete_since, settle, tried_since
 from vadbench.sweep.sweep_folder import SweepFolder, Task, Work
 
 log = logging.getLogger(__name__)
@@ -140,20 +140,18 @@ class Sweep:
         """The state of a point: that of its run folder, or failed if it has none."""
         if item.folder is None:
             return "failed"
-        state = state_of(item.folder)
+        state = item.folder.state
         if state == "absent" and self.folder.fault(item.point.words):
             return "failed"
         return state
 
     def _reason(self, item: Item, state: str) -> str:
-        from vadbench.sweep.states import mark_of
-
         fault = item.fault or self.folder.fault(item.point.words)
         if fault:
             return fault
         if item.folder is None or state == "absent":
             return "not begun"
-        reason = mark_of(item.folder).get("reason")
+        reason = item.folder.mark().get("reason")
         return str(reason or ("its process died" if state == "interrupted" else state))
 
     def _log(self, item: Item) -> str:
@@ -175,7 +173,7 @@ class Sweep:
             alone = not todo
             self._round([retry[0]] if alone else todo, mirror, alone)
             left = [item for item in self.todo() if item.folder is not None]
-            died = [i for i in left if i.folder and state_of(i.folder) == "interrupted" and self._tried(i)]
+            died = [i for i in left if i.folder and i.folder.state == "interrupted" and self._tried(i)]
             for item in died:
                 if item in (retry[:1] if alone else todo):
                     self._tries[str(item.fingerprint)] += 1

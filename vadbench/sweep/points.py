@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vadbench.compose import compose
+from vadbench.compose import compose, user_config_dirs
 from vadbench.config import RunConfig
 from vadbench.errors import ConfigError
 
@@ -39,7 +39,7 @@ def expand(words: Sequence[str]) -> list[Point]:
     ConfigError: words that can't be parsed, a point that does not compose (all of them in one message), a key that
         can't differ within a sweep.
     """
-    combinations, varying = _combinations(words)
+    combinations, varying = _combinations(user_config_dirs(words))
     points: list[Point] = []
     faults: dict[str, None] = {}
     for combination in combinations:

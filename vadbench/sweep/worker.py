@@ -122,10 +122,10 @@ def _own_first(pairs: list[Any], rank: int, world: int) -> list[Any]:
 
 def _wanted(item: Item, work: Work) -> bool:
     """True unless a point is done, was tried in this start, or is in another worker's hands."""
-    from vadbench.sweep.states import complete_since, mark_of, state_of, tried_since
+    from vadbench.sweep.states import complete_since, tried_since
 
     assert item.folder is not None
-    state = state_of(item.folder)
+    state = item.folder.state
     if state == "complete":
         return work.rerun and not complete_since(item.folder, work.since)
     if state == "running":
@@ -134,13 +134,12 @@ def _wanted(item: Item, work: Work) -> bool:
         return True
     # A run that could still say that it was interrupted is taken up again, such as by a Slurm task that was requeued.
     # One that fell silent killed its worker and might kill the next: it gets its second chance alone.
-    return state == "interrupted" and (work.retry or mark_of(item.folder).get("state") == "interrupted")
+    return state == "interrupted" and (work.retry or item.folder.mark().get("state") == "interrupted")
 
 
 def _run_point(sweep: SweepFolder, task: Task, item: Item, work: Work) -> None:
     """Run one point; what goes wrong is recorded and stops nothing but this point."""
     from vadbench.runner import run
-    from vadbench.sweep.states import state_of
 
     assert item.folder is not None
     config = item.point.config
@@ -154,7 +153,7 @@ def _run_point(sweep: SweepFolder, task: Task, item: Item, work: Work) -> None:
     try:
         run(config, list(task.words), dataset=item.dataset)
     except Exception as error:
-        recorded = state_of(item.folder) == "failed"  # then the traceback is in the log of the run
+        recorded = item.folder.state == "failed"  # then the traceback is in the log of the run
         log.error("failed: %s: %s", task.label, error, exc_info=not recorded)
         if not recorded:
             sweep.write_fault(task, f"{type(error).__name__}: {error}")

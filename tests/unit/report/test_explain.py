@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from tests.unit.models.ai_vad.moving import street
 from vadbench.compose import compose
@@ -100,6 +101,21 @@ def test_a_data_set_that_has_gone_leaves_the_words(folder: Path, capsys: pytest.
         with pytest.raises(DataError, match="--no-picture prints without them"):
             run([str(folder), "--video", "02", "--frame", "4"])
         assert "video 02, frame 4: score" in capsys.readouterr().out
+    finally:
+        config.write_text(text)
+
+
+def test_a_run_with_objects_or_a_data_set_of_your_own(folder: Path, tmp_path: Path) -> None:
+    config = folder / "config.yaml"
+    text = config.read_text()
+    words = [str(folder), "--video", "02", "--frame", "4", "--out", str(tmp_path / "why.png")]
+    try:
+        config.write_text(f"{text}objects:\n  evaluator:\n    object: mine.share\n")
+        assert run(words) == 0
+        values = yaml.safe_load(text) | {"dataset": {"name": "mine", "made_in_python": True}}
+        config.write_text(yaml.safe_dump(values))
+        with pytest.raises(DataError, match=r"made in Python.*--no-picture"):
+            run(words)
     finally:
         config.write_text(text)
 

@@ -10,7 +10,7 @@ import time
 from filelock import FileLock
 
 from vadbench.run_folder import RunFolder
-from vadbench.sweep.states import complete_since, settle, state_of, tried_since
+from vadbench.sweep.states import complete_since, settle, tried_since
 
 
 def _marked(path, state, pid=None, since="2026-11-22T10:00:00+00:00"):
@@ -22,18 +22,18 @@ def _marked(path, state, pid=None, since="2026-11-22T10:00:00+00:00"):
 
 def test_running_means_that_the_lock_is_held(tmp_path):
     folder = _marked(tmp_path / "run", "running")  # the number of a living process: this one
-    assert state_of(folder) == "interrupted"
+    assert folder.state == "interrupted"
     with FileLock(tmp_path / "run.lock"):
-        assert state_of(folder) == "running"
-    assert state_of(folder) == "interrupted"
+        assert folder.state == "running"
+    assert folder.state == "interrupted"
 
 
 def test_other_states_are_as_recorded(tmp_path):
-    assert state_of(RunFolder(tmp_path / "none")) == "absent"
-    assert state_of(_marked(tmp_path / "a", "failed")) == "failed"
-    assert state_of(_marked(tmp_path / "b", "interrupted")) == "interrupted"
+    assert RunFolder(tmp_path / "none").state == "absent"
+    assert _marked(tmp_path / "a", "failed").state == "failed"
+    assert _marked(tmp_path / "b", "interrupted").state == "interrupted"
     (tmp_path / "a" / "run.json").write_text("{}")
-    assert state_of(RunFolder(tmp_path / "a")) == "complete"
+    assert RunFolder(tmp_path / "a").state == "complete"
 
 
 def test_tried_since(tmp_path):
@@ -65,4 +65,4 @@ def test_a_run_that_was_killed_after_its_record_is_settled(tmp_path):
     assert sorted(path.name for path in folder.path.iterdir()) == ["run.json"]
     unfinished = _marked(tmp_path / "other", "failed")
     settle(unfinished)
-    assert state_of(unfinished) == "failed"
+    assert unfinished.state == "failed"

@@ -59,7 +59,8 @@ class AiVad(OneClassMethod):
         calibrated minimum.
     masks: whether maps colour the masks of regions or their boxes.
     frame_step, crop_frame, first_frames: see :class:`RegionAttributeExtractor`.
-    post_processor, evaluator, visualizer: read by the runner: True for its own, False for none, or your own object.
+    post_processor, evaluator, visualizer: read by the evaluation: True for its own, False for none, or your own object,
+        called as :func:`vadbench.runner.run` says, which takes them too.
     seed, device, batch_size: of random weights, mixtures and draws; where, and how many frame pairs at once.
     """
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from vadbench.errors import ConfigError
 from vadbench.models.ai_vad.coco import PERSON
 from vadbench.models.ai_vad.detectors import Detector, TorchvisionDetector
 from vadbench.models.ai_vad.foreground import foreground_regions
@@ -43,6 +44,10 @@ class ForegroundRules:
     growth: int = 0
     unfiltered: bool = False
     per_channel: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kernel_size < 1 or self.kernel_size % 2 == 0:
+            raise ConfigError(f"foreground_kernel_size={self.kernel_size}: must be odd, and at least 1")
 
 
 class RegionExtractor:
