@@ -41,14 +41,19 @@ class AiVadConfig:
     velocity_normalisation: Literal["bin_mean", "crop_mean"]
     velocity_magnitude: Literal["l2", "l1"]
     velocity_crop_size: Count | None  # None: every pixel of the box once
+    velocity_angle: Literal["vu", "uv"]
     velocity_height_classes: list[Annotated[int, Field(ge=0, le=90)]]  # COCO numbers, 0 for foreground
     pose_weights: str  # pretrained, random or a path
     pose_min_size: Count
     pose_max_size: Count
     pose_persons_only: bool
+    pose_box_scale: Literal["xy", "yx"]
+    without_pose: Literal["minimum", "raw_zero"]
     deep_model: str  # a name of open_clip
     deep_weights: str  # a tag of open_clip, random or a path
     deep_color_order: Literal["rgb", "bgr"]
+    roi_aligned: bool
+    integer_crops: bool
     frame_step: Count
     crop_frame: Literal["last", "first"]
     first_frames: Literal["fill", "self"]
@@ -107,6 +112,10 @@ class RegionsConfig:
     foreground_growth: Annotated[int, Field(ge=0)]
     foreground_unfiltered: bool
     foreground_per_channel: bool
+    foreground_edges: Literal["exclusive", "inclusive"]
+    foreground_blur: Literal["opencv", "torchvision"]
+    inclusive_areas: bool
+    fallback: Literal["none", "whole_frame"]
 
     @field_validator("foreground_kernel_size")
     @classmethod

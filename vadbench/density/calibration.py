@@ -47,7 +47,8 @@ def calibrate(raw: np.ndarray, rule: str = "max", groups: np.ndarray | None = No
     rule: what becomes 1. "max": the largest score (the AI-VAD paper); "p99.9": the 99.9th percentile (the official
         code, for velocity and pose); "last_group": the largest score in the last group only, which is what anomalib
         computes for its k-nearest-neighbour streams.
-    groups: ``(N,)`` group of each sample, needed by "last_group" (the largest group number is the last).
+    groups: ``(N,)`` group of each sample, needed by "last_group": the largest number is the last, which is the video
+        that was loaded last.
     """
     if rule not in RULES:
         raise ConfigError(f"Unknown calibration {rule!r}. {nearest(rule, RULES)}")

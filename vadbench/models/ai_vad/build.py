@@ -10,6 +10,7 @@ from vadbench.density.combined import CombinedDensityEstimator
 from vadbench.density.gmm import GMMEstimator
 from vadbench.density.knn import GroupedKNNEstimator
 from vadbench.errors import ConfigError
+from vadbench.models.ai_vad.crops import Cropping
 from vadbench.models.ai_vad.deep import DeepExtractor
 from vadbench.models.ai_vad.detectors import build_detector
 from vadbench.models.ai_vad.features import FeatureExtractor
@@ -37,6 +38,7 @@ def from_config(config: RunConfig) -> AiVad:
         frame_reduction=model.frame_reduction,
         velocity_height_classes=model.velocity_height_classes,
         pose_persons_only=model.pose_persons_only,
+        without_pose=model.without_pose,
         masks=model.masks,
         frame_step=model.frame_step,
         crop_frame=model.crop_frame,
@@ -70,6 +72,8 @@ def region_extractor(config: RegionsConfig, seed: int, device: str) -> RegionExt
         config.foreground_growth,
         config.foreground_unfiltered,
         config.foreground_per_channel,
+        config.foreground_edges,
+        config.foreground_blur,
     )
     return RegionExtractor(
         config.box_score_thresh,
@@ -79,6 +83,8 @@ def region_extractor(config: RegionsConfig, seed: int, device: str) -> RegionExt
         config.enable_foreground_detections,
         detector=detector,
         foreground=foreground,
+        inclusive_areas=config.inclusive_areas,
+        fallback=config.fallback,
     )
 
 
@@ -91,11 +97,21 @@ def flow_extractor(config: FlowConfig, seed: int, device: str) -> FlowExtractor:
 
 def feature_extractor(config: AiVadConfig, seed: int, device: str) -> FeatureExtractor:
     """The streams of the group ``model`` that are on."""
+    crops = Cropping(config.roi_aligned, config.integer_crops)
     velocity = VelocityExtractor(
-        config.n_velocity_bins, config.velocity_normalisation, config.velocity_magnitude, config.velocity_crop_size
+        config.n_velocity_bins,
+        config.velocity_normalisation,
+        config.velocity_magnitude,
+        config.velocity_crop_size,
+        config.velocity_angle,
+        crops,
     )
-    pose = PoseExtractor(config.pose_weights, config.pose_min_size, config.pose_max_size, seed, device)
-    deep = DeepExtractor(config.deep_model, config.deep_weights, config.deep_color_order, seed=seed, device=device)
+    pose = PoseExtractor(
+        config.pose_weights, config.pose_min_size, config.pose_max_size, seed, device, config.pose_box_scale
+    )
+    deep = DeepExtractor(
+        config.deep_model, config.deep_weights, config.deep_color_order, seed=seed, device=device, crops=crops
+    )
     return FeatureExtractor(
         config.n_velocity_bins,
         config.use_velocity_features,

@@ -18,8 +18,12 @@ WITHOUT_GAPS = tuple(number for number in CATEGORIES if number > 0)
 """The number of each of the 80 categories of a model that counts from 0 without gaps."""
 
 PERSON = 1
+WHOLE_FRAME = -1
+"""The label of a frame in which nothing was found and which is one region as a whole."""
 
 
 def category(label: int) -> str:
     """Name of a category number."""
+    if label == WHOLE_FRAME:
+        return "whole frame"
     return CATEGORIES.get(int(label), f"class {int(label)}")

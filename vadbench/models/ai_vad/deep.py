@@ -14,6 +14,7 @@ from vadbench.backbones.weights_file import WeightsFile, digest_of, obtain
 from vadbench.density.collecting import as_given
 from vadbench.errors import ConfigError
 from vadbench.models.ai_vad.clip_weights import load, weights_file
+from vadbench.models.ai_vad.crops import Cropping
 from vadbench.models.ai_vad.tensors import in_order, is_tensor, to_boxes, to_frames
 from vadbench.models.ai_vad.weights import seeded
 
@@ -29,6 +30,7 @@ class DeepExtractor:
         converted files of them fit the "-quickgelu" models ("ViT-B-16-quickgelu").
     color_order: "rgb"; or "bgr", which the official code feeds with statistics in RGB order.
     batch_size: crops at once; crops of several frames share a batch. It changes no result beyond rounding.
+    crops: how a box becomes a crop.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class DeepExtractor:
         batch_size: int = 64,
         seed: int = 0,
         device: str = "cpu",
+        crops: Cropping | None = None,
     ) -> None:
         if color_order not in ("rgb", "bgr"):
             raise ConfigError(f"Unknown colour order {color_order!r}. Available: rgb, bgr.")
@@ -48,6 +51,7 @@ class DeepExtractor:
         self.batch_size = batch_size
         self.seed = seed
         self.device = device
+        self.crops = crops or Cropping()
         self._network: Any = None
 
     def __call__(self, frames: Any, boxes: Any, batch_size: int | None = None) -> Any:
@@ -57,7 +61,6 @@ class DeepExtractor:
         first. ``batch_size``: crops at once, in place of the extractor's own number.
         """
         import torch
-        from torchvision.ops import roi_align
 
         if is_tensor(frames):
             parts, order = to_boxes(boxes, len(frames))
@@ -80,7 +83,7 @@ class DeepExtractor:
         with torch.inference_mode():
             for start in range(0, len(rois), batch_size):
                 block = rois[start : start + batch_size]
-                crops = roi_align(pixels, block, _pair(visual.image_size), aligned=True)
+                crops = self.crops(pixels, block, _pair(visual.image_size))
                 embeddings.append(network.encode_image((crops - mean) / std).float().cpu().numpy())
         return {"deep": np.concatenate(embeddings).astype(np.float32)}
 
@@ -91,6 +94,7 @@ class DeepExtractor:
             "weights": self._identity(),
             "color_order": self.color_order,
             "open_clip": installed_version("open_clip_torch"),
+            **self.crops.spec(),
         }
 
     def weights(self) -> list[dict[str, Any]]:

@@ -20,7 +20,12 @@ MINIMUM = 0.0
 
 
 def reduce_frames(
-    frame: np.ndarray, scores: Mapping[str, np.ndarray], in_sum: Sequence[str], n_frames: int, how: str
+    frame: np.ndarray,
+    scores: Mapping[str, np.ndarray],
+    in_sum: Sequence[str],
+    n_frames: int,
+    how: str,
+    missing: Mapping[str, float] | None = None,
 ) -> np.ndarray:
     """Scores of frames from calibrated scores of their regions: ``float64 (T,)``.
 
@@ -31,14 +36,21 @@ def reduce_frames(
     in_sum: streams that count.
     how: "sum_of_max": each stream takes its own most anomalous region (paper, official code, anomalib); "max_of_sum":
         the region whose sum over streams is largest.
-
-    What is not there (a frame without regions, or with none that has the feature) counts as the calibrated minimum, 0.
+    missing: stream to the score of a frame with no region that has the feature; the calibrated minimum, 0, if it is not
+        named. A region without a feature beside others that have it counts as the minimum.
     """
     if how not in REDUCTIONS:
         raise ConfigError(f"Unknown frame reduction {how!r}. Available: {', '.join(REDUCTIONS)}.")
     if how == "max_of_sum":
-        return _largest(frame, np.sum([np.nan_to_num(scores[s], nan=MINIMUM) for s in in_sum], axis=0), n_frames)
-    return np.sum([_largest(frame, scores[stream], n_frames) for stream in in_sum], axis=0)
+        total = _largest(frame, np.sum([np.nan_to_num(scores[s], nan=MINIMUM) for s in in_sum], axis=0), n_frames)
+    else:
+        total = np.sum([_largest(frame, scores[stream], n_frames) for stream in in_sum], axis=0)
+    for stream, score in (missing or {}).items():
+        if stream in in_sum:
+            # What is not there has added the minimum so far, which is 0.
+            there = np.bincount(frame[~np.isnan(scores[stream])], minlength=n_frames) > 0
+            total = np.where(there, total, total + score)
+    return total
 
 
 def _largest(frame: np.ndarray, scores: np.ndarray, n_frames: int) -> np.ndarray:

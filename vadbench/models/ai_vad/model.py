@@ -19,7 +19,7 @@ from vadbench.backbones.network import torch_device
 from vadbench.data.video import Video
 from vadbench.density.base import Remember
 from vadbench.density.combined import CombinedDensityEstimator
-from vadbench.errors import ConfigError, DataError
+from vadbench.errors import ConfigError, DataError, nearest
 from vadbench.models.ai_vad.coco import PERSON, category
 from vadbench.models.ai_vad.deep import DeepExtractor
 from vadbench.models.ai_vad.detectors import build_detector
@@ -34,6 +34,8 @@ from vadbench.models.base import Features, VideoScores
 from vadbench.models.one_class import OneClassMethod
 
 log = logging.getLogger(__name__)
+
+WITHOUT_POSE = ("minimum", "raw_zero")
 
 
 class AiVad(OneClassMethod):
@@ -57,6 +59,8 @@ class AiVad(OneClassMethod):
         box; the official code does so on ShanghaiTech for persons and foreground.
     pose_persons_only: True gives a pose to persons only, as the official code has it; other regions count there as the
         calibrated minimum.
+    without_pose: what the pose adds to a frame with no region that has one: "minimum", the calibrated minimum 0, or
+        "raw_zero", what calibration makes of a distance of 0 (official code), which is below it.
     masks: whether maps colour the masks of regions or their boxes.
     frame_step, crop_frame, first_frames: see :class:`RegionAttributeExtractor`.
     post_processor, evaluator, visualizer: read by the evaluation: True for its own, False for none, or your own object,
@@ -90,6 +94,7 @@ class AiVad(OneClassMethod):
         frame_reduction: str = "sum_of_max",
         velocity_height_classes: Sequence[int] = (),
         pose_persons_only: bool = False,
+        without_pose: str = "minimum",
         masks: bool = True,
         frame_step: int = 1,
         crop_frame: str = "last",
@@ -104,6 +109,8 @@ class AiVad(OneClassMethod):
         device = device if device == "cpu" else str(torch_device(device))
         if frame_reduction not in REDUCTIONS:
             raise ConfigError(f"Unknown frame reduction {frame_reduction!r}. Available: {', '.join(REDUCTIONS)}.")
+        if without_pose not in WITHOUT_POSE:
+            raise ConfigError(f"Unknown without_pose {without_pose!r}. {nearest(without_pose, WITHOUT_POSE)}")
         regions = region_extractor or RegionExtractor(
             box_score_thresh,
             persons_only,
@@ -140,6 +147,7 @@ class AiVad(OneClassMethod):
         self.frame_reduction = frame_reduction
         self.velocity_height_classes = tuple(velocity_height_classes)
         self.pose_persons_only = pose_persons_only
+        self.without_pose = without_pose
         self.masks = masks
         self.post_processor = post_processor
         self.evaluator = evaluator
@@ -156,8 +164,10 @@ class AiVad(OneClassMethod):
     def fit(self, features: Mapping[str, Mapping[str, Features]], remember: Remember | None = None) -> None:
         """Fit one density for each stream that is on.
 
-        ``features``: video id to the outputs of the extractor. Each video is a group of its own. ``remember`` keeps
-        distances to nearest neighbours, which every number of neighbours shares.
+        ``features``: video id to the outputs of the extractor. Each video is a group of its own, numbered as it was
+        loaded, which is the order of ``features``: the last one with regions is the one of "last_group". Samples come
+        in the order of the ids. ``remember`` keeps distances to nearest neighbours, which every number of neighbours
+        shares.
 
         Raises
         ------
@@ -171,12 +181,12 @@ class AiVad(OneClassMethod):
                 "regions.min_bbox_area or regions.foreground_binary_threshold, or switch the foreground on."
             )
         streams = [self._streams(features[video]) for video in videos]
-        groups = np.repeat(np.arange(len(videos)), counts)
+        self._groups = {video: group for group, video in enumerate(features)}
+        groups = np.repeat([self._groups[video] for video in videos], counts)
         joined = {}
         for name in self.density.estimators:
             joined[name] = np.concatenate([vectors.pop(name) for vectors in streams])
         self.density.fit(joined, groups, remember)
-        self._groups = {video: group for group, video in enumerate(videos)}
         self._scored = {}
         self._fitted = {
             "training_videos": len(videos),
@@ -208,7 +218,9 @@ class AiVad(OneClassMethod):
         frame = np.asarray(regions["frame"]).astype(np.int64)
         scores = self.density.score(self._streams(features), without)
         total = self.density.total(scores)
-        frames = reduce_frames(frame, scores, self.density.in_sum, video.n_frames, self.frame_reduction)
+        frames = reduce_frames(
+            frame, scores, self.density.in_sum, video.n_frames, self.frame_reduction, self._missing()
+        )
         source = self._source(video.n_frames)
         empty = np.bincount(frame, minlength=video.n_frames)[source] == 0
         paired = source == np.arange(video.n_frames)
@@ -237,7 +249,7 @@ class AiVad(OneClassMethod):
             "scored_frames": frames,
             "scored_regions": regions,
             "frames_without_regions": empty,
-            "score_without_regions": MINIMUM * len(self.density.in_sum),
+            "score_without_regions": sum(self._missing().get(stream, MINIMUM) for stream in self.density.in_sum),
         }
 
     def fit_videos(self, videos: Sequence[Video]) -> None:
@@ -251,6 +263,13 @@ class AiVad(OneClassMethod):
 
     def _extract(self, video: Video) -> dict[str, Features]:
         return self.extractor.extract(video, list(self.extractor.outputs()), {})
+
+    def _missing(self) -> dict[str, float]:
+        """Stream to the score of a frame with no region that has the feature, where that is not the minimum."""
+        pose = self.density.estimators.get("pose")
+        if self.without_pose == "minimum" or pose is None or pose.calibration is None:
+            return {}
+        return {"pose": float(pose.calibration(np.zeros(())))}
 
     def _source(self, n_frames: int) -> np.ndarray:
         """For each frame the one whose regions speak for it: its own, or the first that has a partner before it."""

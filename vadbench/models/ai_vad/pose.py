@@ -12,6 +12,7 @@ import numpy as np
 
 from vadbench.backbones.weights_file import WeightsFile
 from vadbench.density.collecting import as_given
+from vadbench.errors import ConfigError, nearest
 from vadbench.models.ai_vad.tensors import is_tensor, to_boxes, to_frames
 from vadbench.models.ai_vad.weights import describe, published_file, torchvision_network, weights_files
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 N_KEYPOINTS = 17
+BOX_SCALES = ("xy", "yx")
 
 _ARCHITECTURE = "keypointrcnn_resnet50_fpn"
 _WITHOUT = "model.use_pose_features=false needs no keypoints."
@@ -32,6 +34,9 @@ class PoseExtractor:
     weights: "pretrained", "random" or a path.
     min_size, max_size: the frame is scaled so that its shorter side is ``min_size``, unless its longer side would pass
         ``max_size`` (torchvision's defaults).
+    box_scale: factors that boxes follow the frame by: "xy": x by that of the width and y by that of the height; "yx":
+        the other way round, as anomalib has it, which moves boxes by the rounding of the resized frame's sides (a
+        thousandth of their coordinates at most, nothing where both factors are the same).
     """
 
     def __init__(
@@ -41,11 +46,15 @@ class PoseExtractor:
         max_size: int = 1333,
         seed: int = 0,
         device: str = "cpu",
+        box_scale: str = "xy",
     ) -> None:
+        if box_scale not in BOX_SCALES:
+            raise ConfigError(f"Unknown pose_box_scale {box_scale!r}. {nearest(box_scale, BOX_SCALES)}")
         self.word = weights
         self.min_size, self.max_size = min_size, max_size
         self.seed = seed
         self.device = device
+        self.box_scale = box_scale
         self._network: torch.nn.Module | None = None
 
     def __call__(self, frames: Any, boxes: Any) -> Any:
@@ -78,12 +87,13 @@ class PoseExtractor:
         """Everything that the pose depends on beside frames and boxes; no network is built."""
         import torchvision
 
-        return {
+        spec = {
             "pose": _ARCHITECTURE,
             "weights": self._identity(),
             "size": [self.min_size, self.max_size],
             "torchvision": torchvision.__version__.split("+")[0],
         }
+        return spec if self.box_scale == "xy" else {**spec, "box_scale": self.box_scale}
 
     def weights(self) -> list[dict[str, Any]]:
         """One set."""
@@ -106,11 +116,14 @@ class PoseExtractor:
         with torch.inference_mode():
             images, _ = network.transform(list(pixels))
             scale = resize_factors(frames.shape[1:3], images.image_sizes[0]).to(self.device)
+            if self.box_scale == "yx":
+                scale = scale.flip(0)
             scaled = [torch.from_numpy(b).to(self.device) * scale.repeat(2) for b in boxes]
             heads = network.roi_heads
             pooled = heads.keypoint_roi_pool(network.backbone(images.tensors), scaled, images.image_sizes)
             heat = heads.keypoint_predictor(heads.keypoint_head(pooled))
             keypoints, confidence = keypointrcnn_inference(heat, scaled)
+            # By the factors of the boxes, so that a keypoint keeps its place in its box.
             found = torch.cat(keypoints)[:, :, :2] / scale
         return found.cpu().numpy(), torch.cat(confidence).cpu().numpy()
 

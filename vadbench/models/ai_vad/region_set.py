@@ -66,6 +66,12 @@ def on_grid(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return (np.round(clipped * STEPS_A_PIXEL) / STEPS_A_PIXEL).astype(np.float32)
 
 
+def box_areas(boxes: np.ndarray, inclusive: bool = False) -> np.ndarray:
+    """Areas ``(M,)`` of ``(M, 4)`` boxes x1, y1, x2, y2; ``inclusive`` counts both end pixels: one more on each side
+    (official code)."""
+    return (boxes[:, 2] - boxes[:, 0] + inclusive) * (boxes[:, 3] - boxes[:, 1] + inclusive)
+
+
 def window(box: np.ndarray) -> tuple[slice, slice]:
     """Rows and columns of the pixels that a box ``(4,)`` touches."""
     x1, y1 = int(np.floor(box[0])), int(np.floor(box[1]))

@@ -11,15 +11,22 @@ from typing import Any
 
 import numpy as np
 
-from vadbench.errors import ConfigError
-from vadbench.models.ai_vad.coco import PERSON
+from vadbench.errors import ConfigError, nearest
+from vadbench.models.ai_vad.coco import PERSON, WHOLE_FRAME
 from vadbench.models.ai_vad.detectors import Detector, TorchvisionDetector
 from vadbench.models.ai_vad.foreground import foreground_regions
-from vadbench.models.ai_vad.region_set import RegionSet, join
+from vadbench.models.ai_vad.region_set import RegionSet, box_areas, join
 from vadbench.models.ai_vad.tensors import is_tensor, region_dict, to_frames
 
 # A noisy frame can hold thousands of blobs; their overlaps are computed in blocks of this many rows.
 _BOXES_AT_ONCE = 512
+
+EDGES = ("exclusive", "inclusive")
+BLURS = ("opencv", "torchvision")
+FALLBACKS = ("none", "whole_frame")
+
+# These came later: the spec names them where they differ, so that regions stored before are still found.
+_LATER = {"edges": "exclusive", "blur": "opencv"}
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,8 @@ class ForegroundRules:
     growth: pixels that a box is grown by on each side (official code: 2).
     unfiltered: True adds blobs after the class and overlap filters, which then see detections only (official code).
     per_channel: True compares each colour channel with the threshold (official code), False the grey level.
+    edges: "exclusive" or "inclusive" (anomalib). blur: "opencv" or "torchvision" (anomalib). See
+        :func:`vadbench.models.ai_vad.foreground.foreground_regions`.
     """
 
     kernel_size: int = 3
@@ -44,10 +53,20 @@ class ForegroundRules:
     growth: int = 0
     unfiltered: bool = False
     per_channel: bool = False
+    edges: str = "exclusive"
+    blur: str = "opencv"
 
     def __post_init__(self) -> None:
         if self.kernel_size < 1 or self.kernel_size % 2 == 0:
             raise ConfigError(f"foreground_kernel_size={self.kernel_size}: must be odd, and at least 1")
+        if self.edges not in EDGES:
+            raise ConfigError(f"Unknown foreground_edges {self.edges!r}. {nearest(self.edges, EDGES)}")
+        if self.blur not in BLURS:
+            raise ConfigError(f"Unknown foreground_blur {self.blur!r}. {nearest(self.blur, BLURS)}")
+
+    def spec(self) -> dict[str, Any]:
+        """The rules as a plain mapping."""
+        return {name: value for name, value in self.__dict__.items() if name not in _LATER or value != _LATER[name]}
 
 
 class RegionExtractor:
@@ -64,6 +83,9 @@ class RegionExtractor:
     detector: finds objects in a frame (:mod:`vadbench.models.ai_vad.detectors`); None for Mask R-CNN as documented,
         ``NoDetector()`` for foreground only.
     foreground: how to look for foreground.
+    inclusive_areas: areas and overlaps count both end pixels of a box (official code).
+    fallback: what a frame gets where nothing is found: "none", or "whole_frame", one region with the frame as its box
+        (official code).
     """
 
     def __init__(
@@ -78,7 +100,11 @@ class RegionExtractor:
         *,
         detector: Detector | None = None,
         foreground: ForegroundRules | None = None,
+        inclusive_areas: bool = False,
+        fallback: str = "none",
     ) -> None:
+        if fallback not in FALLBACKS:
+            raise ConfigError(f"regions.fallback: unknown fallback {fallback!r}. {nearest(fallback, FALLBACKS)}")
         self.detector = TorchvisionDetector(score_thresh=box_score_thresh) if detector is None else detector
         self.persons_only = persons_only
         self.min_bbox_area = min_bbox_area
@@ -87,6 +113,8 @@ class RegionExtractor:
         given = {"kernel_size": foreground_kernel_size, "threshold": foreground_binary_threshold}
         changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         self.foreground = replace(foreground or ForegroundRules(), **changes)
+        self.inclusive_areas = inclusive_areas
+        self.fallback = fallback
 
     def __call__(self, first_frame: Any, last_frame: Any) -> list[Any]:
         """Regions of each of N pairs ``uint8 (N, H, W, 3)`` RGB, boxes in pixels of the last frame.
@@ -97,7 +125,10 @@ class RegionExtractor:
             found = self(to_frames(first_frame), to_frames(last_frame))
             return [region_dict(regions, last_frame) for regions in found]
         detected = self.detector(last_frame)
-        return [self._pair(*one) for one in zip(first_frame, last_frame, detected, strict=True)]
+        found = [self._pair(*one) for one in zip(first_frame, last_frame, detected, strict=True)]
+        if self.fallback == "none":
+            return found
+        return [regions if len(regions) else whole_frame(last_frame.shape[1:3]) for regions in found]
 
     def spec(self) -> dict[str, Any]:
         """Everything that the regions depend on; no network is built."""
@@ -112,8 +143,14 @@ class RegionExtractor:
             "foreground": None,
         }
         if self.enable_foreground_detections:
-            spec["foreground"] = {**self.foreground.__dict__, "opencv": cv2.__version__}
-        return spec
+            spec["foreground"] = {**self.foreground.spec(), "opencv": cv2.__version__}
+            if self.foreground.blur == "torchvision":
+                import torchvision
+
+                spec["foreground"]["torchvision"] = torchvision.__version__.split("+")[0]
+        if self.inclusive_areas:
+            spec["inclusive_areas"] = True
+        return spec if self.fallback == "none" else {**spec, "fallback": self.fallback}
 
     def add_foreground(self, regions: RegionSet, first_frame: np.ndarray, last_frame: np.ndarray) -> RegionSet:
         """``regions`` and the moving blobs outside them, of one pair of frames ``uint8 (H, W, 3)``."""
@@ -123,8 +160,9 @@ class RegionExtractor:
         """Those of the regions of one frame that pass the filters on class, area and overlap, in this order."""
         if self.persons_only:
             regions = subsample_regions(regions, regions.labels == PERSON)
-        regions = subsample_regions(regions, box_areas(regions.boxes) > self.min_bbox_area)
-        return subsample_regions(regions, ~covered(regions.boxes, self.max_bbox_overlap))
+        inclusive = self.inclusive_areas
+        regions = subsample_regions(regions, box_areas(regions.boxes, inclusive) > self.min_bbox_area)
+        return subsample_regions(regions, ~covered(regions.boxes, self.max_bbox_overlap, inclusive))
 
     def _pair(self, first: np.ndarray, last: np.ndarray, detected: RegionSet) -> RegionSet:
         if not self.enable_foreground_detections:
@@ -145,6 +183,9 @@ class RegionExtractor:
             rules.max_aspect,
             rules.growth,
             rules.per_channel,
+            rules.edges,
+            rules.blur,
+            self.inclusive_areas,
         )
 
 
@@ -153,29 +194,30 @@ def subsample_regions(regions: RegionSet, keep: np.ndarray | Sequence[int]) -> R
     return regions.take(np.asarray(keep))
 
 
-def box_areas(boxes: np.ndarray) -> np.ndarray:
-    """Areas ``(M,)`` of ``(M, 4)`` boxes x1, y1, x2, y2."""
-    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+def whole_frame(size: tuple[int, ...]) -> RegionSet:
+    """One region that is all of a frame of ``size`` (H, W), of a class of its own and with no confidence."""
+    box = np.array([[0, 0, size[1], size[0]]], np.float32)
+    return RegionSet(box, np.array([WHOLE_FRAME], np.int16), np.zeros(1, np.float32), (None,))
 
 
-def covered(boxes: np.ndarray, share: float) -> np.ndarray:
+def covered(boxes: np.ndarray, share: float, inclusive: bool = False) -> np.ndarray:
     """``bool (M,)``: boxes ``(M, 4)`` of which a larger one covers more than ``share`` of their own area.
 
-    Of boxes of the same size the one that comes first counts as the smaller.
+    Of boxes of the same size the one that comes first counts as the smaller. ``inclusive``: see :func:`box_areas`.
     """
-    areas = box_areas(boxes)
+    areas = box_areas(boxes, inclusive)
     order = np.argsort(areas, kind="stable")
     result = np.empty(len(boxes), dtype=bool)
     for start in range(0, len(boxes), _BOXES_AT_ONCE):
         mine = order[start : start + _BOXES_AT_ONCE]
-        shared = intersections(boxes[mine], boxes[order])
+        shared = intersections(boxes[mine], boxes[order], inclusive)
         too_much = np.triu(shared > share * areas[mine][:, None], k=start + 1)
         result[mine] = too_much.any(axis=1)
     return result
 
 
-def intersections(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def intersections(a: np.ndarray, b: np.ndarray, inclusive: bool = False) -> np.ndarray:
     """Areas ``(M, K)`` that boxes ``a (M, 4)`` and ``b (K, 4)`` have in common."""
-    width = np.minimum(a[:, None, 2], b[None, :, 2]) - np.maximum(a[:, None, 0], b[None, :, 0])
-    height = np.minimum(a[:, None, 3], b[None, :, 3]) - np.maximum(a[:, None, 1], b[None, :, 1])
+    width = np.minimum(a[:, None, 2], b[None, :, 2]) - np.maximum(a[:, None, 0], b[None, :, 0]) + inclusive
+    height = np.minimum(a[:, None, 3], b[None, :, 3]) - np.maximum(a[:, None, 1], b[None, :, 1]) + inclusive
     return np.clip(width, 0, None) * np.clip(height, 0, None)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vadbench.errors import ConfigError, nearest
+from vadbench.models.ai_vad.crops import Cropping
 from vadbench.models.ai_vad.tensors import in_order, is_tensor, to_boxes
 from vadbench.models.base import Features
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 FINE_BINS = 48
 NORMALISATIONS = ("bin_mean", "crop_mean")
 MAGNITUDES = ("l2", "l1")
+ANGLES = ("vu", "uv")
 
 # Regions sampled at once: a few megabytes a region with a crop of 224.
 _REGIONS_AT_ONCE = 32
@@ -31,8 +33,7 @@ class VelocityExtractor:
 
     A box is sampled on a ``crop_size`` x ``crop_size`` grid (bilinear), which is the crop of fixed size in the paper,
     or at its own pixels.
-    The direction of a vector (u, v) is atan2(v, u) in [0, 2π); bin b covers [b, b + 1) · 2π / B. anomalib swaps the
-    arguments, which only reorders the bins.
+    The direction of a vector (u, v) is atan2(v, u) in [0, 2π); bin b covers [b, b + 1) · 2π / B.
 
     Parameters
     ----------
@@ -41,10 +42,20 @@ class VelocityExtractor:
         of their magnitudes over the number of all vectors of the crop (the official code).
     magnitude: "l2", or "l1" for |u| + |v| (the official code).
     crop_size: side of the sampling grid; None takes every pixel of the box once, which is some 50 times less work.
+    angle: "vu" for the direction above; "uv" for anomalib's atan2(u, v) in [-π, π], bins from -π on. This mirrors the
+        bins and turns them by a quarter, so that the same directions share a bin only where B is 1 or a multiple of 4,
+        and a vector on the border of two bins (straight to the right, for one) falls into the other.
+    crops: how a box is sampled on the grid.
     """
 
     def __init__(
-        self, n_bins: int = 8, normalisation: str = "bin_mean", magnitude: str = "l2", crop_size: int | None = 224
+        self,
+        n_bins: int = 8,
+        normalisation: str = "bin_mean",
+        magnitude: str = "l2",
+        crop_size: int | None = 224,
+        angle: str = "vu",
+        crops: Cropping | None = None,
     ) -> None:
         if normalisation not in NORMALISATIONS:
             raise ConfigError(
@@ -52,10 +63,14 @@ class VelocityExtractor:
             )
         if magnitude not in MAGNITUDES:
             raise ConfigError(f"Unknown velocity magnitude {magnitude!r}. {nearest(magnitude, MAGNITUDES)}")
+        if angle not in ANGLES:
+            raise ConfigError(f"Unknown velocity angle {angle!r}. {nearest(angle, ANGLES)}")
         self.n_bins = n_bins
         self.normalisation = normalisation
         self.magnitude = magnitude
         self.crop_size = crop_size
+        self.angle = angle
+        self.crops = crops or Cropping()
 
     @property
     def stored_bins(self) -> int:
@@ -74,7 +89,8 @@ class VelocityExtractor:
 
     def spec(self) -> dict[str, Any]:
         """What the stored histograms depend on beside flow and boxes: neither the normalisation nor the magnitude."""
-        return {"velocity": 1, "bins": self.stored_bins, "crop_size": self.crop_size}
+        spec = {"velocity": 1, "bins": self.stored_bins, "crop_size": self.crop_size, **self.crops.spec()}
+        return spec if self.angle == "vu" else {**spec, "angle": self.angle}
 
     def histograms(self, flow: torch.Tensor, boxes: Sequence[np.ndarray]) -> Features:
         """From which features of every normalisation and magnitude follow.
@@ -116,12 +132,11 @@ class VelocityExtractor:
         import torch
 
         bins = self.stored_bins
-        u, v, region, counts = (
-            _every_pixel(flow, rois) if self.crop_size is None else _crops(flow, rois, self.crop_size)
-        )
-        turn = torch.atan2(v, u) * (bins / (2 * torch.pi))
-        # From (-π, π] to [0, 2π); rounding can take a direction just below 0 to 2π itself.
-        index = torch.where(turn < 0, turn + bins, turn).int().clamp_(max=bins - 1) + region * bins
+        if self.crop_size is None:
+            u, v, region, counts = _every_pixel(flow, self.crops.boxes(rois, flow.shape[2:]))
+        else:
+            u, v, region, counts = _flat(self.crops(flow.float(), rois, (self.crop_size, self.crop_size)))
+        index = _direction_bins(u, v, bins, self.angle) + region * bins
         size = len(rois) * bins
         l2 = torch.bincount(index, torch.hypot(u, v).double(), size)
         l1 = torch.bincount(index, (u.abs() + v.abs()).double(), size)
@@ -132,15 +147,26 @@ class VelocityExtractor:
 Sampled = tuple["torch.Tensor", "torch.Tensor", "torch.Tensor", "torch.Tensor"]
 
 
-def _crops(flow: torch.Tensor, rois: torch.Tensor, size: int) -> Sampled:
-    """u, v and region of every vector of the crops, each ``(m · size²,)``, and vectors in a region ``(m,)``."""
+def _direction_bins(u: torch.Tensor, v: torch.Tensor, bins: int, angle: str) -> torch.Tensor:
+    """``int32``, the bin of the direction of each vector."""
     import torch
-    from torchvision.ops import roi_align
 
-    # aligned: pixel centres lie at halves, so that a box ends where its last pixel ends.
-    crops = roi_align(flow.float(), rois, size, aligned=True).flatten(2)
-    counts = torch.full((len(rois),), size * size, device=flow.device)
-    region = torch.arange(len(rois), dtype=torch.int32, device=flow.device).repeat_interleave(size * size)
+    if angle == "uv":
+        edges = torch.linspace(-torch.pi, torch.pi, bins + 1, device=u.device)
+        return torch.bucketize(torch.atan2(u, v), edges[1:-1], right=True, out_int32=True)
+    turn = torch.atan2(v, u) * (bins / (2 * torch.pi))
+    # From (-π, π] to [0, 2π); rounding can take a direction just below 0 to 2π itself.
+    return torch.where(turn < 0, turn + bins, turn).int().clamp_(max=bins - 1)
+
+
+def _flat(crops: torch.Tensor) -> Sampled:
+    """u, v and region of every vector of ``crops (m, 2, s, s)``, each ``(m · s²,)``; vectors in a region ``(m,)``."""
+    import torch
+
+    crops = crops.flatten(2)
+    regions, _, size = crops.shape
+    counts = torch.full((regions,), size, device=crops.device)
+    region = torch.arange(regions, dtype=torch.int32, device=crops.device).repeat_interleave(size)
     return crops[:, 0].flatten(), crops[:, 1].flatten(), region, counts
 
 

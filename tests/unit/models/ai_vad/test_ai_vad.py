@@ -236,6 +236,45 @@ def test_poses_of_persons_only() -> None:
     np.testing.assert_allclose(result.regions.loc[~persons, "total"], rows)
 
 
+@pytest.mark.parametrize("reduction", ["sum_of_max", "max_of_sum"])
+def test_a_frame_without_a_pose_can_have_a_distance_of_zero(reduction: str) -> None:
+    model = AiVad(**Stages().parts(), pose_persons_only=True, frame_reduction=reduction)
+    raw_zero = AiVad(**Stages().parts(), pose_persons_only=True, frame_reduction=reduction, without_pose="raw_zero")
+    features = {v.id: model._extract(v) for v in (*TRAIN, FAST)}
+    for video in features.values():
+        video["regions"]["labels"][:] = np.where(video["regions"]["frame"] % 2, 1, 0)  # persons in odd frames
+    results = []
+    for one in (model, raw_zero):
+        one.fit({v.id: features[v.id] for v in TRAIN})
+        results.append(one.score(FAST, features["fast"]))
+    low, high = (raw_zero.summary()["density"]["pose"][name] for name in ("low", "high"))
+    frames = np.arange(FAST.n_frames)
+    persons = np.isin(frames, features["fast"]["regions"]["frame"]) & (frames % 2 == 1)
+    persons[0] = persons[1]  # filled in from frame 1
+    assert low > 0 and persons.any() and not persons.all()
+    np.testing.assert_allclose(results[1].scores - results[0].scores, np.where(persons, 0, -low / (high - low)))
+    assert model.summary()["score_without_regions"] == 0
+    assert raw_zero.summary()["score_without_regions"] == pytest.approx(-low / (high - low))
+    with pytest.raises(ConfigError, match="Did you mean: raw_zero"):
+        AiVad(**Stages().parts(), without_pose="raw")
+
+
+def test_last_group_is_the_video_that_was_loaded_last() -> None:
+    stages = Stages()
+    model = AiVad(**stages.parts())
+    features = {v.id: model._extract(v) for v in (*TRAIN, FAST)}
+    highs = {}
+    for last in [v.id for v in TRAIN]:
+        for name in ("pose", "deep"):
+            model.density.estimators[name].rule = "last_group"  # type: ignore[attr-defined]
+        order = [v.id for v in TRAIN if v.id != last] + [last]
+        model.fit({video: features[video] for video in order})
+        highs[last] = model.density.estimators["pose"].calibration.high  # type: ignore[union-attr]
+        own = model.score_training(next(v for v in TRAIN if v.id == last), features[last]).regions["pose"]
+        assert own.max() == pytest.approx(1)  # the largest of the last one's own scores is what becomes 1
+    assert len(set(highs.values())) == len(TRAIN)
+
+
 def test_the_spec_of_streams() -> None:
     features = FeatureExtractor(use_deep_features=False)
     assert features.streams == (FeatureType.VELOCITY, FeatureType.POSE) and features.deep is None

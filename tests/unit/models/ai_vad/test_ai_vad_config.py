@@ -101,8 +101,39 @@ def test_anomalib_preset_sets_its_deviations() -> None:
     model = detector("experiment=ai_vad_anomalib", PED2)
     assert model.extractor.crop_frame == "first" and not model.extractor.flow.rescale
     assert [model.density.estimators[s].rule for s in ("velocity", "pose", "deep")] == ["max", *["last_group"] * 2]  # type: ignore[attr-defined]
-    documented = detector("model=ai_vad", PED2)
-    assert model.extractor.outputs()["regions"] == documented.extractor.outputs()["regions"]
+    regions, features = model.extractor.regions, model.features
+    assert (regions.foreground.edges, regions.foreground.blur) == ("inclusive", "torchvision")
+    assert features.velocity is not None and features.pose is not None and features.deep is not None
+    assert features.velocity.angle == "uv" and features.pose.box_scale == "yx"
+    assert not features.velocity.crops.aligned and not features.deep.crops.aligned
+    assert (regions.inclusive_areas, regions.fallback, model.without_pose) == (False, "none", "minimum")
+
+
+def test_official_preset_sets_what_its_code_does_without_a_table() -> None:
+    model = detector("experiment=ai_vad_official", PED2)
+    regions, features = model.extractor.regions, model.features
+    assert regions.detector.spec()["nms_thresh"] == 0.7  # type: ignore[index]
+    assert (regions.inclusive_areas, regions.fallback, model.without_pose) == (True, "whole_frame", "raw_zero")
+    assert features.velocity is not None and features.deep is not None
+    assert features.velocity.crops.integer and features.deep.crops.integer
+    assert (regions.foreground.edges, regions.foreground.blur) == ("exclusive", "opencv")
+
+
+def test_switches_of_the_presets_change_the_outputs_that_they_concern() -> None:
+    base = detector("model=ai_vad", PED2).extractor.outputs()
+    for word, concerned in {
+        "regions.foreground_edges=inclusive": {"regions", "velocity", "pose", "deep"},
+        "regions.foreground_blur=torchvision": {"regions", "velocity", "pose", "deep"},
+        "regions.inclusive_areas=true": {"regions", "velocity", "pose", "deep"},
+        "regions.fallback=whole_frame": {"regions", "velocity", "pose", "deep"},
+        "model.velocity_angle=uv": {"velocity"},
+        "model.roi_aligned=false": {"velocity", "deep"},
+        "model.integer_crops=true": {"velocity", "deep"},
+        "model.pose_box_scale=yx": {"pose"},
+        "model.without_pose=raw_zero": set(),
+    }.items():
+        changed = detector("model=ai_vad", PED2, word).extractor.outputs()
+        assert {name for name in base if changed[name] != base[name]} == concerned, word
 
 
 @pytest.mark.parametrize(
@@ -125,6 +156,9 @@ def test_anomalib_preset_sets_its_deviations() -> None:
         (["flow.size=[100,200]"], "multiples of 8"),
         (["regions.box_score_thresh=1.5"], "less than or equal to 1"),
         (["model.velocity_height_classes=[91]"], "less than or equal to 90"),
+        (["model.integer_crops=true", "model.roi_aligned=false"], "roi_aligned=false has no effect"),
+        (["regions.foreground_edges=in"], "'exclusive' or 'inclusive'"),
+        (["model.without_pose=zero"], "'minimum' or 'raw_zero'"),
     ],
 )
 def test_mistakes_are_explained_before_any_work(words: list[str], said: str) -> None:

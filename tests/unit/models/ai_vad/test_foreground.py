@@ -19,7 +19,7 @@ def canvas(*squares: tuple[int, int, int, int], value: int = 200) -> np.ndarray:
 NOTHING = np.zeros((0, 4))
 
 
-def found(first: np.ndarray, last: np.ndarray, known: np.ndarray = NOTHING, **options: float) -> np.ndarray:
+def found(first: np.ndarray, last: np.ndarray, known: np.ndarray = NOTHING, **options: object) -> np.ndarray:
     rules = {"kernel_size": 3, "threshold": 18, "min_area": 0, **options}
     return foreground_regions(first, last, known, **rules).boxes  # type: ignore[arg-type]
 
@@ -89,3 +89,52 @@ def test_grey_level_weighs_colours_as_rgb() -> None:
     assert foreground_mask(canvas(), last, 1, 60).sum() == 0
     assert foreground_mask(canvas(), last, 1, 199, per_channel=True).sum() == 100
     assert foreground_mask(canvas(), last, 1, 200, per_channel=True).sum() == 0
+
+
+def test_inclusive_edges_end_on_the_last_moving_pixel() -> None:
+    first, last = canvas(), canvas((10, 10, 21, 20))
+    np.testing.assert_array_equal(found(first, last, kernel_size=1, edges="inclusive"), [[10, 10, 20, 19]])
+    assert len(found(first, last, kernel_size=1, edges="inclusive", min_area=89)) == 1  # 10 x 9, not 11 x 10
+    assert len(found(first, last, kernel_size=1, edges="inclusive", min_area=90)) == 0
+
+
+@pytest.mark.parametrize(("right", "exclusive", "inclusive"), [(30.0, 32, 33), (30.5, 33, 33)])
+def test_inclusive_known_boxes_cover_the_pixel_they_end_on(right: float, exclusive: int, inclusive: int) -> None:
+    last, known = canvas((10, 10, 60, 20)), np.array([[10.0, 10, right, 20]])
+    for edges, left in (("exclusive", exclusive), ("inclusive", inclusive)):
+        assert found(canvas(), last, known, kernel_size=1, edges=edges)[0, 0] == left
+
+
+def test_inclusive_areas_count_both_end_pixels() -> None:
+    last = canvas((10, 10, 20, 20))  # 10 x 10, 11 x 11 with both ends
+    for area, n in ((120, 1), (121, 0)):
+        assert len(found(canvas(), last, kernel_size=1, min_area=area, inclusive_areas=True)) == n
+
+
+@pytest.mark.parametrize("kernel_size", [3, 5])
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_torchvisions_blur_equals_a_convolution_in_floats(kernel_size: int, per_channel: bool) -> None:
+    from scipy.ndimage import correlate1d
+
+    rng = np.random.default_rng(kernel_size)
+    first, last = rng.integers(0, 256, (2, 20, 30, 3), dtype=np.uint8)
+    steps = np.arange(kernel_size) - kernel_size // 2
+    weights = np.exp(-0.5 * (steps / (0.15 * kernel_size + 0.35)) ** 2)
+    weights /= weights.sum()
+    blurred = [correlate1d(correlate1d(f.astype(float), weights, 0, mode="mirror"), weights, 1, mode="mirror")
+               for f in (first, last)]  # fmt: skip
+    difference = np.abs(blurred[0] - blurred[1])
+    level = difference.max(2) if per_channel else difference @ [0.2989, 0.587, 0.114]
+    sure = np.abs(level - 40) > 1e-3
+    mask = foreground_mask(first, last, kernel_size, 40, per_channel, "torchvision")
+    assert sure.mean() > 0.9 and 0.05 < mask.mean() < 0.95
+    np.testing.assert_array_equal(mask[sure], (level > 40)[sure])
+
+
+def test_blurs_differ_where_an_edge_is_near_the_threshold() -> None:
+    # Beside a step of 75 OpenCV's 1 2 1 leaves a quarter of it (18.75), sigma 0.8 leaves 0.239 of it (17.9).
+    boxes = {
+        blur: found(canvas(), canvas((10, 10, 20, 20), value=115), blur=blur) for blur in ("opencv", "torchvision")
+    }
+    np.testing.assert_array_equal(boxes["opencv"], [[9, 9, 21, 21]])
+    np.testing.assert_array_equal(boxes["torchvision"], [[10, 10, 20, 20]])

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torchvision.models.detection import roi_heads
 
+from vadbench.errors import ConfigError
 from vadbench.models.ai_vad.pose import PoseExtractor, normalise_keypoints, resize_factors
 
 RNG = np.random.default_rng(0)
@@ -51,6 +52,31 @@ def test_corners_come_back_as_corners_on_a_frame_that_is_not_square(
     found = extractor(frames, boxes)
     assert found["pose"].shape == (3, 34) and found["confidence"].shape == (3, 17)
     np.testing.assert_allclose(found["pose"], np.tile([0, 0, 1, 1], 9)[None, :34].repeat(3, 0), atol=1e-5)
+
+
+def test_boxes_can_follow_the_frame_by_exchanged_factors(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames, box = RNG.integers(0, 256, (1, 90, 200, 3), dtype=np.uint8), np.array([[150.0, 10, 190, 80]], np.float32)
+    pooled: dict[str, np.ndarray] = {}
+    found = {}
+    for scale in ("xy", "yx"):
+
+        def head(heat: torch.Tensor, boxes: list[torch.Tensor], scale: str = scale) -> tuple[list, list]:
+            pooled[scale] = boxes[0].numpy()
+            middle = (boxes[0][:, None, :2] + boxes[0][:, None, 2:]).expand(1, 17, 2) / 2
+            return [torch.cat([middle, torch.ones(1, 17, 1)], 2)], [torch.zeros(1, 17)]
+
+        monkeypatch.setattr(roi_heads, "keypointrcnn_inference", head)
+        extractor = PoseExtractor("random", min_size=64, max_size=128, box_scale=scale)
+        found[scale] = extractor(frames, [box])["pose"]
+    x, y = 0.64, 57 / 90
+    np.testing.assert_allclose(pooled["xy"], box * [x, y, x, y], rtol=1e-6)
+    np.testing.assert_allclose(pooled["yx"], box * [y, x, y, x], rtol=1e-6)
+    for pose in found.values():  # in the box that was looked at
+        np.testing.assert_allclose(pose, 0.5, atol=1e-5)
+    assert PoseExtractor(box_scale="yx").spec() == {**PoseExtractor().spec(), "box_scale": "yx"}
+    assert "box_scale" not in PoseExtractor().spec()
+    with pytest.raises(ConfigError, match="Available: xy, yx"):
+        PoseExtractor(box_scale="zz")
 
 
 def test_a_peak_of_the_heat_map_is_found_where_it_is_in_the_box(extractor: PoseExtractor) -> None:

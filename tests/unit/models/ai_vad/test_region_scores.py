@@ -30,6 +30,14 @@ def test_a_region_without_a_feature_is_passed_over() -> None:
     np.testing.assert_allclose(reduce_frames(FRAME, scores, streams, 4, "max_of_sum"), [0, 1.3, 0, -0.5])
 
 
+@pytest.mark.parametrize("how", ["sum_of_max", "max_of_sum"])
+def test_a_frame_without_a_feature_takes_the_score_that_is_given_for_it(how: str) -> None:
+    scores = {"velocity": SCORES["velocity"], "pose": np.array([np.nan, 0.4, np.nan])}
+    found = reduce_frames(FRAME, scores, ("velocity", "pose"), 4, how, {"pose": -0.3, "deep": 9.0})
+    np.testing.assert_allclose(found, [-0.3, 1.3, -0.3, -0.8])  # frame 1 has a pose, in one of its regions
+    np.testing.assert_allclose(reduce_frames(FRAME, scores, ("velocity",), 4, how, {"pose": -0.3}), [0, 0.9, 0, -0.5])
+
+
 def test_no_regions_at_all() -> None:
     none = {"velocity": np.zeros(0)}
     np.testing.assert_array_equal(reduce_frames(np.zeros(0, int), none, ["velocity"], 3, "sum_of_max"), np.zeros(3))

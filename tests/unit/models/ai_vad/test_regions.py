@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.models.ai_vad.test_foreground import canvas
+from vadbench.errors import ConfigError
+from vadbench.models.ai_vad.coco import category
 from vadbench.models.ai_vad.detectors import NoDetector
 from vadbench.models.ai_vad.region_set import RegionSet
 from vadbench.models.ai_vad.regions import ForegroundRules, RegionExtractor, covered, subsample_regions
@@ -147,7 +149,58 @@ def test_only_foreground_needs_no_detector() -> None:
         {"persons_only": True},
         {"foreground": ForegroundRules(5)},
         {"enable_foreground_detections": False},
+        {"foreground": ForegroundRules(edges="inclusive")},
+        {"foreground": ForegroundRules(blur="torchvision")},
+        {"inclusive_areas": True},
+        {"fallback": "whole_frame"},
     ],
 )
 def test_every_setting_is_in_the_spec(change: dict) -> None:
     assert RegionExtractor(**change).spec() != RegionExtractor().spec()
+
+
+def test_the_spec_of_the_defaults_is_what_stored_regions_have() -> None:
+    spec = RegionExtractor().spec()
+    assert spec.pop("foreground").keys() - {"opencv"} == {
+        "kernel_size", "threshold", "min_area", "max_aspect", "growth", "unfiltered", "per_channel",
+    }  # fmt: skip
+    assert spec == {
+        "regions": 1, "detector": None, "persons_only": False, "min_bbox_area": 100, "max_bbox_overlap": 0.65,
+    }  # fmt: skip
+
+
+def test_inclusive_areas_count_both_end_pixels() -> None:
+    given = regions([[0, 0, 10, 10], [40, 40, 50, 51]])  # 100 and 110 square pixels, 121 and 132 with both ends
+    for area, n in ((99, 2), (100, 1), (110, 0)):
+        assert len(RegionExtractor(min_bbox_area=area).post_process_bbox_detections(given)) == n
+    for area, n in ((120, 2), (121, 1), (132, 0)):
+        extractor = RegionExtractor(min_bbox_area=area, inclusive_areas=True)
+        assert len(extractor.post_process_bbox_detections(given)) == n
+
+
+def test_inclusive_overlaps_count_both_end_pixels() -> None:
+    # 4 of 10 columns are shared: 0.4; with both ends 5 of 11: 0.4545. Boxes that touch share a column.
+    boxes = np.array([[0.0, 0, 20, 20], [16, 5, 26, 15]])
+    assert not covered(boxes, 0.41).any() and covered(boxes, 0.41, inclusive=True).tolist() == [False, True]
+    touching = np.array([[0.0, 0, 20, 20], [20, 5, 30, 15]])
+    assert covered(touching, 0.09, inclusive=True)[1] and not covered(touching, 0.092, inclusive=True)[1]
+
+
+def test_a_frame_where_nothing_is_found_can_be_one_region() -> None:
+    still, moving = canvas(), canvas((10, 10, 30, 30))
+    extractor = RegionExtractor(detector=NoDetector(), fallback="whole_frame")
+    empty, busy = extractor(np.stack([still, still]), np.stack([still, moving]))
+    assert empty.boxes.tolist() == [[0, 0, 80, 60]] and empty.masks == (None,) and empty.scores.tolist() == [0]
+    assert category(empty.labels[0]) == "whole frame"
+    assert len(busy) == 1 and category(busy.labels[0]) == "foreground"
+    assert len(RegionExtractor(detector=NoDetector())(still[None], still[None])[0]) == 0
+
+
+def test_wrong_words_are_explained() -> None:
+    for make, said in (
+        (lambda: ForegroundRules(edges="inclusiv"), "Did you mean: inclusive"),
+        (lambda: ForegroundRules(blur="torch"), "Did you mean: torchvision"),
+        (lambda: RegionExtractor(fallback="frame"), "Did you mean: whole_frame"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            make()

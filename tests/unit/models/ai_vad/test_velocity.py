@@ -155,3 +155,38 @@ def test_spec_names_what_is_stored_only() -> None:
 def test_wrong_words_are_explained(options: dict) -> None:
     with pytest.raises(ConfigError, match="Available"):
         VelocityExtractor(1, **options)
+
+
+def test_uv_takes_the_angle_from_the_other_axis() -> None:
+    # anomalib's atan2(u, v) from -pi on: right, down-right, down, down-left, left, up-left, up, up-right.
+    turn = np.arange(8) * np.pi / 4
+    bins = []
+    for angle in turn:
+        flow = field(np.round(np.cos(angle), 12) + 0.0, np.round(np.sin(angle), 12) + 0.0)  # no -0, which is -pi
+        bins.append(int(VelocityExtractor(8, angle="uv", crop_size=None)(flow, BOX)[0].argmax()))
+    assert bins == [6, 5, 4, 3, 2, 1, 7, 7]
+    # A direction on a border counts for the bin after it, and straight up (pi) for the last: no reordering of "vu".
+    straight = [VelocityExtractor(8, crop_size=None)(field(*uv), BOX)[0].argmax() for uv in ((1, 0), (0, -1), (1, -1))]
+    assert straight == [0, 6, 7]
+
+
+@pytest.mark.parametrize("bins", [1, 2, 3, 8, 5])
+def test_uv_equals_a_histogram_of_numpys(bins: int) -> None:
+    rng = np.random.default_rng(bins)
+    planes = rng.normal(0, 2, (2, 40, 50)).astype(np.float32)
+    u, v = planes[:, 5:29, 10:34].reshape(2, -1).astype(np.float64)
+    angle, size = np.arctan2(u, v), np.hypot(u, v)
+    counts, edges = np.histogram(angle, bins, (-np.pi, np.pi))
+    expected = np.histogram(angle, edges, weights=size)[0] / np.maximum(counts, 1)
+    found = VelocityExtractor(bins, crop_size=None, angle="uv")(torch.from_numpy(planes[None]), BOX)[0]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    if bins in (2, 3, 5):  # other directions share a bin: no reordering
+        other = VelocityExtractor(bins, crop_size=None)(torch.from_numpy(planes[None]), BOX)[0]
+        assert np.abs(np.sort(found) - np.sort(other)).max() > 0.01
+
+
+def test_angles_are_in_the_spec_where_they_are_set() -> None:
+    assert VelocityExtractor(1, angle="vu").spec() == VelocityExtractor(1).spec()
+    assert VelocityExtractor(1, angle="uv").spec() == {**VelocityExtractor(1).spec(), "angle": "uv"}
+    with pytest.raises(ConfigError, match="Did you mean: uv"):
+        VelocityExtractor(1, angle="uvv")
