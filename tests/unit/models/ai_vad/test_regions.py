@@ -160,7 +160,7 @@ def test_every_setting_is_in_the_spec(change: dict) -> None:
 
 
 def test_the_spec_of_the_defaults_is_what_stored_regions_have() -> None:
-    spec = RegionExtractor().spec()
+    spec = RegionExtractor(detector=NoDetector()).spec()
     assert spec.pop("foreground").keys() - {"opencv"} == {
         "kernel_size", "threshold", "min_area", "max_aspect", "growth", "unfiltered", "per_channel",
     }  # fmt: skip
