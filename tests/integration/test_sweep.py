@@ -53,7 +53,7 @@ def _passes_made(results: Path) -> dict[str, int]:
 def test_every_level_from_one_pass_and_one_decomposition(tmp_path, sweep, caplog):
     code, out = sweep(LEVELS, "seed=0,1", "model.evaluator=true")
     assert code == 0
-    assert _passes_made(tmp_path) == {"grid": 5, "energy": 2}
+    assert _passes_made(tmp_path) == {"flow": 5, "grid": 5, "energy": 2}
     derived = [one.entry.note() for one in held(tmp_path / "cache") if "video" not in one.entry.note()]
     assert sum(note["output"] == "spectrum" for note in derived) == 1
     rows = table_of(out)
@@ -282,10 +282,10 @@ def test_extraction_is_the_same_for_any_split(tmp_path, base_words, capsys):
             assert main(words) == 0
         stores[world] = {h.entry.key: h.entry.data.read_bytes() for h in held(results / "cache")}
     assert stores[1] == stores[3]
-    assert len(stores[1]) == 5
+    assert len(stores[1]) == 2 * 5  # of each video the flow and what the grid makes of it
     out = capsys.readouterr().out.splitlines()
     assert len(out) == 4
-    assert "5 outputs extracted" in out[0]
+    assert "10 outputs extracted" in out[0]
 
 
 def test_float16_features_change_auroc_by_less_than_a_thousandth(tmp_path, sweep, capsys):
