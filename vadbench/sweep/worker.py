@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_AGAIN_S = 5
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -180,7 +182,9 @@ def _interrupt(*_: object) -> None:
 def _end_with_parent() -> None:
     """Nobody waits for a worker whose parent was killed: the pipe to it closes, whatever the parent died of."""
     sys.stdin.buffer.read()
-    os.kill(os.getpid(), signal.SIGTERM)
+    while True:  # Python drops an interrupt that arrives in a destructor or a callback
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(_AGAIN_S)
 
 
 if __name__ == "__main__":
