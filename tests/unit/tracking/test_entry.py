@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.tracking.run_folders import write_failed, write_run
+from vadbench.run_folder import RunFolder
 from vadbench.tracking.entry import CONTENT, FINGERPRINT, read_entry, safe_name
 
 
@@ -68,10 +69,10 @@ def test_unfinished_runs(tmp_path):
     failed = read_entry(write_failed(tmp_path))
     assert failed.status == "FAILED"
     assert failed.tags["vadbench.reason"] == "ValueError: no"
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    assert read_entry(write_failed(tmp_path, state="running", pid=dead.pid)).status == "KILLED"
-    assert read_entry(write_failed(tmp_path, state="running", pid=1)) is None  # pid 1 lives
+    silent = write_failed(tmp_path, state="running", pid=1)  # a number that lives, and no lock that is held
+    assert read_entry(silent).status == "KILLED"
+    with RunFolder(silent).lock():
+        assert read_entry(silent) is None
     assert read_entry(tmp_path / "nothing") is None
 
 
