@@ -69,6 +69,11 @@ def source_version() -> dict[str, Any]:
 
 
 def _git(folder: Path, *words: str) -> str:
+    # Without a lock: a run that is killed meanwhile would leave it behind, and no command of git would work any more.
     return subprocess.run(
-        ["git", "-C", str(folder), *words], check=True, capture_output=True, text=True, timeout=10
+        ["git", "--no-optional-locks", "-C", str(folder), *words],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=10,
     ).stdout

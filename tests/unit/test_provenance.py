@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from vadbench.provenance import forget_peak_memory, peak_memory_mb
+from vadbench.provenance import _git, forget_peak_memory, peak_memory_mb
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the system keeps no peak that can be forgotten")
 
@@ -40,3 +42,15 @@ def test_a_child_does_not_inherit_the_peak_of_its_parent() -> None:
     program = "from vadbench.provenance import peak_memory_mb; print(peak_memory_mb())"
     child = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert 5 < float(child.stdout) < 400
+
+
+def test_asking_git_for_the_version_writes_nothing_into_the_repository(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("a = 1\n")
+    who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "a"]):
+        subprocess.run(["git", *who, "-C", str(tmp_path), *words], check=True, capture_output=True)
+    os.utime(tmp_path / "a.py", (1, 1))  # unchanged, but git has to look and would note in its index that it did
+    index = tmp_path / ".git" / "index"
+    before = index.read_bytes()
+    assert _git(tmp_path, "status", "--porcelain") == ""
+    assert index.read_bytes() == before
