@@ -3,21 +3,8 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
-from vadbench.data.prepare import AVENUE, AVENUE_MASKS, prepare
-from vadbench.errors import VadbenchError
-
-
-def main() -> int:
-    """``python scripts/prepare_avenue.py [folder]``; the folder is datasets/avenue where none is given."""
-    root = Path(sys.argv[1] if len(sys.argv) > 1 else "datasets/avenue")
-    try:
-        return prepare(root, [AVENUE, AVENUE_MASKS], ["avenue"])
-    except VadbenchError as error:
-        print(error, file=sys.stderr)
-        return 2
-
+from vadbench.data.prepare import AVENUE, AVENUE_MASKS, main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:], __doc__, "datasets/avenue", [AVENUE, AVENUE_MASKS], ["avenue"]))

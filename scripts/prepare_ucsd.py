@@ -3,21 +3,8 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
-from vadbench.data.prepare import UCSD, prepare
-from vadbench.errors import VadbenchError
-
-
-def main() -> int:
-    """``python scripts/prepare_ucsd.py [folder]``; the folder is datasets/ucsd where none is given."""
-    root = Path(sys.argv[1] if len(sys.argv) > 1 else "datasets/ucsd")
-    try:
-        return prepare(root, [UCSD], ["ucsd_ped1", "ucsd_ped2"])
-    except VadbenchError as error:
-        print(error, file=sys.stderr)
-        return 2
-
+from vadbench.data.prepare import UCSD, main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:], __doc__, "datasets/ucsd", [UCSD], ["ucsd_ped1", "ucsd_ped2"]))

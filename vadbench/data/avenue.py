@@ -70,7 +70,7 @@ def load(config: DatasetConfig) -> Dataset:
     root = required_root(config.root, config.name, EXPECTED_TREE)
     base = find_folder(root, _is_base)
     if base is None:
-        raise not_recognised(root, config.name, EXPECTED_TREE)
+        raise not_recognised(root, config.name, EXPECTED_TREE, _is_base)
     folders = label_roots(config)
     masks = _masks(folders, policy)
     train, test = (list(video_entries(f, _CLIP)) if (f := find_split(base, s, _CLIP)) else [] for s in _SPLITS)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vadbench.config import DatasetConfig
 from vadbench.data.alike import encodings, sizes
+from vadbench.data.fault_lines import STANDS_IN, fault_lines
 from vadbench.data.known_labels import edited
 from vadbench.data.layout import show_tree
 from vadbench.data.reconcile import reconcile, unsound
@@ -194,9 +195,14 @@ def faults(dataset: Dataset) -> tuple[str, ...]:
     found = []
     for split, videos in (("train", dataset.train), ("test", dataset.test)):
         for video in videos:
-            messages = getattr(video.source, "faults", {})
-            found += [f"{split} {video.id}: {messages[frame]}" for frame in sorted(messages)]
+            found += [f"{split} {video.id}: {line}" for line in fault_lines(getattr(video.source, "faults", {}))]
     return tuple(found)
+
+
+def all_warnings(dataset: Dataset) -> tuple[str, ...]:
+    """The warnings of ``dataset`` and what was found since it was loaded, each once."""
+    new = [line for line in faults(dataset) if f"{line.split(': ', 1)[1]}; {STANDS_IN}" not in dataset.warnings]
+    return (*dataset.warnings, *new)
 
 
 def dataset_digest(dataset: Dataset) -> str:

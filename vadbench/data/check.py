@@ -13,6 +13,7 @@ import numpy as np
 
 from vadbench.config import DatasetConfig
 from vadbench.data.catalog import DATASETS, bytes_on_disk, counts, dataset_digest, label_digest, load_dataset
+from vadbench.data.fault_lines import fault_lines
 from vadbench.data.frames import ImageFolder
 from vadbench.data.ground_truth import disagreement
 from vadbench.data.layout import label_roots, near_folder
@@ -198,7 +199,7 @@ def _decode(dataset: Dataset, report: CheckReport) -> None:
             total += source.decoded - before if isinstance(source, Source) else frames
             if frames != video.n_frames:
                 report.problems.append(f"{split} {video.id}: {frames} frames came, {video.n_frames} were counted")
-            found = source.faults.values() if isinstance(source, Source) else ()
+            found = fault_lines(source.faults) if isinstance(source, Source) else ()
             known = "\n".join(report.problems)
             report.problems += [f"{split} {video.id}: {message}" for message in found if message not in known]
     report.remarks.append(f"{total:,} frames decoded")
@@ -246,7 +247,7 @@ def format_report(report: CheckReport) -> str:
 
 
 USAGE = """\
-python -m vadbench check dataset=<name> [dataset.root=...] [--deep] [compare=labels.npy,other.mat]
+python -m vadbench check [dataset=]<name> [dataset.root=...] [--deep] [compare=labels.npy,other.mat]
 
 Says what is in a data set's folder: tree, counts against the official ones, labels against masks, what is missing or
 damaged, digests. --deep decodes every frame and compares original files byte for byte. compare= says how label files of
@@ -268,7 +269,18 @@ def run(words: list[str]) -> int:
     for path in compare:
         if not path.is_file():
             raise DataError(f"compare={path}: no such file. {near_folder(str(path))}")
-    rest = [word for word in words if word not in flags and not word.startswith("compare=")]
+    rest = [_chosen(word) for word in words if word not in flags and not word.startswith("compare=")]
     report = check(compose(rest).dataset, bool(flags), compare)
     print(format_report(report))
     return 1 if report.problems else 0
+
+
+def _chosen(word: str) -> str:
+    """``word``, or ``dataset=word`` for the bare name of a data set."""
+    if "=" in word or word.startswith("~"):
+        return word
+    if word in DATASETS.names():
+        return f"dataset={word}"
+    if Path(word).is_dir():
+        raise ConfigError(f"check {word}: to check a folder say whose: check dataset=NAME dataset.root={word}")
+    raise ConfigError(f"check {word}: there is no such data set. {nearest(word, DATASETS.names())}")

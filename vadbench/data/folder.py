@@ -11,7 +11,7 @@ from vadbench.data.catalog import select
 from vadbench.data.frames import holds_images, natural_key
 from vadbench.data.image import SUFFIXES as IMAGES
 from vadbench.data.label_names import Names, plain
-from vadbench.data.layout import is_stray, open_source, show_tree
+from vadbench.data.layout import find_folder, is_stray, meant_above, open_source, show_tree
 from vadbench.data.source import Policy, policy_of
 from vadbench.data.video import Dataset, Video
 from vadbench.data.video_file import SUFFIXES as VIDEOS
@@ -103,7 +103,7 @@ def _entries(root: Path, split: str, warnings: list[str]) -> dict[str, Path]:
     folder = root / split
     if not folder.is_dir():
         raise DataError(
-            f"dataset.root={root}: there is no folder {split}/ in it. It holds:\n{show_tree(root)}\n"
+            f"dataset.root={root}: there is no folder {split}/ in it. {_meant(root)}It holds:\n{show_tree(root)}\n"
             f"Expected:\n{EXPECTED_TREE}"
         )
     found: dict[str, Path] = {}
@@ -128,10 +128,44 @@ def _entries(root: Path, split: str, warnings: list[str]) -> dict[str, Path]:
         warnings.append(f"{folder}: neither video files nor folders of images, left out: {shown}")
     if not found:
         raise DataError(
-            f"{folder}: no video files and no folders of images in it. It holds:\n{show_tree(folder)}\n"
-            f"Expected:\n{EXPECTED_TREE}"
+            f"{folder}: no video files and no folders of images in it. {_too_deep(folder)}"
+            f"It holds:\n{show_tree(folder)}\nExpected:\n{EXPECTED_TREE}"
         )
     return found
+
+
+def _meant(root: Path) -> str:
+    """Which folder was meant instead of ``root``, or how its folders should be called; empty where nothing fits."""
+    below = find_folder(root, _is_site)
+    if below is not None:
+        return f"Did you mean dataset.root={below}? "
+    pairs = [("training", "testing"), ("Train", "Test"), ("Training", "Testing")]
+    pair = next((pair for pair in pairs if all((root / name).is_dir() for name in pair)), None)
+    if pair is not None:
+        return f"Rename {root / pair[0]} to train and {root / pair[1]} to test. "
+    return meant_above(root, _is_site)
+
+
+def _is_site(folder: Path) -> bool:
+    return (folder / "train").is_dir() and (folder / "test").is_dir()
+
+
+_FRAMES = {"frames", "images", "image", "img", "imgs", "rgb", "jpg", "png"}
+
+
+def _too_deep(split: Path) -> str:
+    """What to move where if the videos are further down than directly in ``split``; empty where there are none."""
+    found = find_folder(split, lambda folder: folder != split and any(map(_is_video, _entries_of(folder))), depth=2)
+    if found is None:
+        return ""
+    inner = next(filter(_is_video, _entries_of(found)))
+    if inner.is_dir() and inner.name.lower() in _FRAMES:
+        return f"The images of a video lie directly in its folder: move those of {inner} to {found}, and so on. "
+    return f"The videos lie directly in {split}: move what is in {found} there. "
+
+
+def _entries_of(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.iterdir()) if not is_stray(path.name)]
 
 
 def _is_video(path: Path) -> bool:

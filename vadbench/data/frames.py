@@ -141,7 +141,7 @@ class ImageFolder(Source):
     def _read(self, number: int) -> bytes:
         path = self.files[number]
         if path is None:
-            raise DataError("its file is missing from the numbering")
+            raise DataError("missing from the numbering")
         try:
             return path.read_bytes()
         except OSError as error:

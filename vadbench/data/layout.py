@@ -111,12 +111,19 @@ def card(name: str) -> str:
     return f"datasets/{re.sub('(_ped[12]|17)$', '', name)}.md"
 
 
-def not_recognised(root: Path, name: str, expected: str) -> DataError:
-    """The error for a root without anything that looks like the data set."""
+def not_recognised(root: Path, name: str, expected: str, accept: Callable[[Path], bool]) -> DataError:
+    """The error for a root without anything that looks like the data set, which ``accept`` takes a folder for."""
     return DataError(
-        f"dataset.root={root}: this does not look like {name}. It holds:\n{show_tree(root)}\nExpected:\n{expected}\n"
+        f"dataset.root={root}: this does not look like {name}. {meant_above(root, accept)}"
+        f"It holds:\n{show_tree(root)}\nExpected:\n{expected}\n"
         "Set dataset.root to that folder or to one above it."
     )
+
+
+def meant_above(root: Path, accept: Callable[[Path], bool]) -> str:
+    """``"Did you mean ...? "`` with the folder not far above ``root`` that ``accept`` takes; empty without one."""
+    found = next((folder for folder in list(root.resolve().parents)[:3] if accept(folder)), None)
+    return f"Did you mean dataset.root={found}? " if found else ""
 
 
 def show_tree(folder: Path, depth: int = 3) -> str:

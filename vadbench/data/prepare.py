@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from vadbench.compose import compose
 from vadbench.data.check import check, format_report
 from vadbench.data.fetch import Remote, download, unpack
-from vadbench.errors import DataError
+from vadbench.errors import DataError, VadbenchError
 
 # Digests and sizes as several independent users recorded them; the publishers give an MD5 for UCSD only.
 UCSD = Remote(
@@ -42,18 +45,62 @@ ShanghaiTech Campus is given by hand only:
 Terms: for research; cite Liu et al., CVPR 2018. Card: datasets/shanghaitech.md"""
 
 
-def prepare(root: Path, remotes: list[Remote], names: list[str]) -> int:
+def main(argv: Sequence[str], description: str | None, folder: str, remotes: list[Remote], names: list[str]) -> int:
+    """The command line of a script that prepares the data sets ``names``; its exit status.
+
+    Parameters
+    ----------
+    folder: where the data goes if the command line does not say. remotes: what is fetched, after a question; where
+        there is nothing to fetch, what is there is checked and what to do by hand is said.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("folder", nargs="?", default=folder, help="where the data is or goes (default: %(default)s)")
+    if remotes:
+        parser.add_argument("-y", "--yes", action="store_true", help="download without a question")
+    given = parser.parse_args(list(argv))
+    root = Path(given.folder).expanduser()
+    try:
+        return prepare(root, remotes, names, confirmed=given.yes) if remotes else shanghaitech(root)
+    except (VadbenchError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def prepare(root: Path, remotes: list[Remote], names: list[str], confirmed: bool = False) -> int:
     """Download and unpack ``remotes`` under ``root`` where needed, then check the data sets ``names`` there.
 
-    Returns 1 if a check found problems.
+    Before anything is made or fetched the user is asked on the terminal, unless ``confirmed``.
+
+    Returns
+    -------
+    1 if a check found problems, 2 if the user does not want the download.
+
+    Raises
+    ------
+    DataError: nobody can be asked, because this is no terminal; a download or an archive that is not what it should be.
     """
     done = root / ".fetched"
-    for remote in remotes:
-        if remote.sha256 not in (done.read_text() if done.is_file() else ""):
-            unpack(download(remote, root), root, _UNPACKED)
-            with done.open("a") as file:
-                file.write(f"{remote.sha256}  {remote.name}\n")
+    fetched = done.read_text() if done.is_file() else ""
+    missing = [remote for remote in remotes if remote.sha256 not in fetched]
+    wanting = [remote for remote in missing if not (root / remote.name).is_file()]
+    if wanting and not confirmed and not _agreed(root, wanting):
+        print("Nothing was fetched.")
+        return 2
+    for remote in missing:
+        unpack(download(remote, root), root, _UNPACKED)
+        with done.open("a") as file:
+            file.write(f"{remote.sha256}  {remote.name}\n")
     return check_all(root, names)
+
+
+def _agreed(root: Path, remotes: Sequence[Remote]) -> bool:
+    """Ask whether to download."""
+    size = f"{sum(remote.bytes for remote in remotes) / 1e6:,.0f} MB"
+    for remote in remotes:
+        print(f"{remote.bytes / 1e6:6,.0f} MB  {remote.url}")
+    if not sys.stdin.isatty():
+        raise DataError(f"{size} would be downloaded to {root}. Say --yes to do so.")
+    return input(f"Download {size} to {root} and unpack it there? [y/N] ").strip().lower() in ("y", "yes")
 
 
 def check_all(root: Path, names: list[str]) -> int:

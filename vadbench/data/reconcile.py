@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from vadbench.data.fault_lines import STANDS_IN, fault_lines
 from vadbench.data.masks import FirstMasks, mask_size
 from vadbench.data.source import Fault, Policy, Source, TooLarge
 from vadbench.data.video import Video
@@ -73,8 +74,8 @@ def lost_inside(video: Video, known: Sequence[int]) -> str | None:
 def unsound(video: Video) -> list[str]:
     """Frames whose header shows already that they can't be read; others are found when they are decoded."""
     headers = getattr(video.source, "headers", None)
-    found = [header.message for header in headers() if isinstance(header, Fault)] if headers else []
-    return [f"{message}; the nearest good frame stands in for it" for message in found]
+    found = {header.frame: header.message for header in headers() if isinstance(header, Fault)} if headers else {}
+    return [f"{line}; {STANDS_IN}" for line in fault_lines(found)]
 
 
 def _is_empty(video: Video) -> bool:

@@ -52,9 +52,9 @@ def load(config: ShanghaiTechConfig) -> Dataset:
     """
     policy = policy_of(config)
     root = required_root(config.root, config.name, EXPECTED_TREE)
-    base = find_folder(root, lambda f: any(find_split(f, names, _CLIP) for names in _SPLITS))
+    base = find_folder(root, _is_base)
     if base is None:
-        raise not_recognised(root, config.name, EXPECTED_TREE)
+        raise not_recognised(root, config.name, EXPECTED_TREE, _is_base)
     folders = label_roots(config)
     train, test = (list(video_entries(f, _CLIP)) if (f := find_split(base, s, _CLIP)) else [] for s in _SPLITS)
     kinds = ["video files" if paths and paths[0].is_file() else "frames" for paths in (train, test)]
@@ -75,6 +75,11 @@ def load(config: ShanghaiTechConfig) -> Dataset:
         expected=OFFICIAL,
         warnings=tuple(_warnings(config, train, videos)),
     )
+
+
+def _is_base(folder: Path) -> bool:
+    """True where the clips are."""
+    return any(find_split(folder, names, _CLIP) for names in _SPLITS)
 
 
 def reference_labels(config: ShanghaiTechConfig) -> dict[str, np.ndarray]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from vadbench.config import DatasetConfig
 from vadbench.data.digest_cache import remembered
+from vadbench.data.fault_lines import STANDS_IN, fault_lines
 from vadbench.errors import DataError, one_of
 
 log = logging.getLogger(__name__)
@@ -87,6 +88,7 @@ class Source(ABC):
         self.policy = policy
         self.decoded = 0
         self.faults: dict[int, str] = {}
+        self._unsaid: dict[int, str] = {}
         self.notes: list[str] = []
         self.damage: list[str] = []
         self._digest: str | None = None
@@ -153,6 +155,7 @@ class Source(ABC):
                 else:
                     yield previous.copy()
                 continue
+            self._say()
             self.decoded += 1
             any_good = True
             if self.policy.on_fault == "skip":
@@ -162,6 +165,7 @@ class Source(ABC):
             waiting = 0
             yield picture
             del picture  # not held while the next one is made
+        self._say()
         if not any_good and not waiting:
             raise DataError(f"{self.name}: it holds no frames.")
         if waiting:
@@ -173,6 +177,7 @@ class Source(ABC):
         """Take over what an earlier pass over the same bytes found, under the policy of today."""
         for frame in sorted(faults):
             self._note(Fault(frame, faults[frame]))
+        self._say()
 
     def _note(self, fault: Fault) -> None:
         if self.policy.on_fault == "error":
@@ -180,8 +185,13 @@ class Source(ABC):
                 f"{fault.message}. Mend the file, or set dataset.on_fault=skip to repeat the good frame before it."
             )
         if fault.frame not in self.faults:
-            self.faults[fault.frame] = fault.message
-            log.warning("%s; the nearest good frame stands in for it", fault.message)
+            self.faults[fault.frame] = self._unsaid[fault.frame] = fault.message
+
+    def _say(self) -> None:
+        """Warn of the faults since the last time."""
+        for line in fault_lines(self._unsaid):
+            log.warning("%s; %s", line, STANDS_IN)
+        self._unsaid.clear()
 
 
 class ArrayFrames(Source):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -145,7 +146,7 @@ def _splits(root: Path, number: str, name: str) -> tuple[list[Path], list[Path],
     if found is None and _base(root, other):
         raise DataError(f"dataset.root={root}: this is UCSD Ped{other}. Use dataset=ucsd_ped{other}.")
     if found is None:
-        raise not_recognised(root, name, expected_tree(name))
+        raise not_recognised(root, name, expected_tree(name), _is_base)
     base, tree, splits, clips = found
     if find_folder(base, lambda f: any(f.glob(f"*ped{other}.m*")), depth=1):
         raise DataError(f"dataset.root={root}: this is UCSD Ped{other}. Use dataset=ucsd_ped{other}.")
@@ -158,10 +159,19 @@ def _splits(root: Path, number: str, name: str) -> tuple[list[Path], list[Path],
 def _base(root: Path, number: str) -> tuple[Path, str, tuple[tuple[str, ...], ...], str] | None:
     """The folder that holds the splits, with its entry of the table of trees. The official tree goes first."""
     for tree, splits, clips in _TREES:
-        base = _find(root, number, lambda f: any(find_split(f, names, clips) for names in splits))  # noqa: B023
+        base = _find(root, number, partial(_holds, splits, clips))
         if base is not None:
             return base, tree, splits, clips
     return None
+
+
+def _holds(splits: tuple[tuple[str, ...], ...], clips: str, folder: Path) -> bool:
+    return any(find_split(folder, names, clips) for names in splits)
+
+
+def _is_base(folder: Path) -> bool:
+    """True where the clips of either set are."""
+    return any(_holds(splits, clips, folder) for _, splits, clips in _TREES)
 
 
 def _find(root: Path, number: str, accept: Callable[[Path], bool]) -> Path | None:

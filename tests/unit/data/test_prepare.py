@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import http.server
+import io
 import subprocess
 import sys
 import threading
@@ -53,12 +54,13 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 def test_fetch_unpack_and_check(tmp_path: Path, published: list[Remote], capsys: pytest.CaptureFixture[str]) -> None:
     root = tmp_path / "datasets" / "avenue"
-    assert prepare.prepare(root, published, ["avenue"]) == 1  # three clips are no full split, and that is said
+    # Three clips are no full split, and that is said.
+    assert prepare.prepare(root, published, ["avenue"], confirmed=True) == 1
     out = capsys.readouterr().out
     assert "official (video files)" in out and "18 of 21 test videos are missing: 04-21" in out
     assert "50 frames decoded" in out
     (root / "Avenue_Dataset.zip").unlink()  # space is dear; what is unpacked is not fetched again
-    assert prepare.prepare(root, published, ["avenue"]) == 1
+    assert prepare.prepare(root, published, ["avenue"], confirmed=True) == 1
     assert not (root / "Avenue_Dataset.zip").exists()
 
 
@@ -67,7 +69,7 @@ def test_a_download_that_broke_off_is_taken_up_by_the_same_command(tmp_path: Pat
     root.mkdir()
     whole = (tmp_path / "served" / "Avenue_Dataset.zip").read_bytes()
     (root / "Avenue_Dataset.zip.part").write_bytes(whole[:1000])
-    prepare.prepare(root, published, ["avenue"])
+    prepare.prepare(root, published, ["avenue"], confirmed=True)
     assert (root / "Avenue_Dataset.zip").read_bytes() == whole
 
 
@@ -97,3 +99,50 @@ def test_the_script_runs(tmp_path: Path) -> None:
 def test_what_is_fetched_is_what_others_recorded() -> None:
     for remote in (prepare.UCSD, prepare.AVENUE, prepare.AVENUE_MASKS):
         assert len(remote.sha256) == 64 and remote.bytes > 900_000 and remote.url.startswith("http")
+
+
+@pytest.mark.parametrize("script", sorted(SCRIPTS.glob("prepare_*.py")), ids=lambda path: path.stem)
+def test_help_makes_and_fetches_nothing(tmp_path: Path, script: Path) -> None:
+    done = subprocess.run([sys.executable, str(script), "--help"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith(f"usage: {script.name}") and done.stderr == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+class Terminal(io.StringIO):
+    """A standard input that people type into."""
+
+    def isatty(self) -> bool:
+        """True."""
+        return True
+
+
+@pytest.mark.parametrize(("typed", "fetched"), [("y\n", True), ("Yes\n", True), ("\n", False), ("n\n", False)])
+def test_a_download_is_asked_about(
+    tmp_path: Path, published: list[Remote], capsys: pytest.CaptureFixture[str], monkeypatch, typed: str, fetched: bool
+) -> None:
+    monkeypatch.setattr("sys.stdin", Terminal(typed))
+    status = prepare.main([str(tmp_path / "data")], "About.", "elsewhere", published, ["avenue"])
+    out = capsys.readouterr().out
+    assert f"to {tmp_path / 'data'} and unpack it there? [y/N]" in out and published[0].url in out
+    assert (status, (tmp_path / "data").is_dir(), "Nothing was fetched" in out) == (
+        (1, True, False) if fetched else (2, False, True)
+    )
+
+
+def test_nobody_to_ask_is_a_no_and_yes_needs_no_question(
+    tmp_path: Path, published: list[Remote], capsys: pytest.CaptureFixture[str], monkeypatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    words = [str(tmp_path / "data")]
+    assert prepare.main(words, "About.", "elsewhere", published, ["avenue"]) == 2
+    assert "Say --yes to do so" in capsys.readouterr().err and not (tmp_path / "data").exists()
+    assert prepare.main([*words, "--yes"], "About.", "elsewhere", published, ["avenue"]) == 1
+    assert "[y/N]" not in capsys.readouterr().out
+    assert prepare.main(words, "About.", "elsewhere", published, ["avenue"]) == 1  # it is there: nothing to ask
+
+
+def test_an_option_that_is_none_makes_no_folder(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        prepare.main(["--halp"], "About.", "data", [prepare.AVENUE], ["avenue"])
+    assert list(tmp_path.iterdir()) == []
