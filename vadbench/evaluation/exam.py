@@ -22,6 +22,7 @@ from vadbench.evaluation.frame import frame_auroc, micro
 from vadbench.evaluation.inputs import as_labels, as_scores
 from vadbench.evaluation.known_sets import INVERTED, recognise
 from vadbench.evaluation.metric_entry import INTERVAL_HEADS, interval_cells, note_lines
+from vadbench.evaluation.numbering import counted_from_0, labels_of_intervals, read_intervals
 from vadbench.evaluation.protocols import load_protocol
 from vadbench.evaluation.score_files import has_labels, read_values
 
@@ -29,6 +30,7 @@ EXAMPLES = """\
 examples:
   python -m vadbench evaluate results/runs/synthetic/fuvas/32b203ca3ed2b204 --protocol all
   python -m vadbench evaluate scores.csv --labels labels.csv --protocol all
+  python -m vadbench evaluate scores.csv --labels intervals.csv --intervals from_1_inclusive
   python -m vadbench evaluate dump.npz --array arr_4 --labels frame_labels.npy --offset 4 --direction lower
   python -m vadbench evaluate folder_of_npy --labels UCSDped2.m --json out.json
 """
@@ -125,7 +127,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("scores", help=".csv or .parquet (video, frame, score), .npz, a folder of .npy, or a flat .npy or .txt")
-    add("--labels", help="the same forms with a column label, UCSD's .m or .mat, Avenue's masks; default: in SCORES")
+    add(
+        "--labels",
+        help="the same forms with a column label, a table video,start,end, UCSD's .m or .mat, Avenue's masks; "
+        "default: in SCORES",
+    )
+    add(
+        "--intervals",
+        choices=["from_0_half_open", "from_1_inclusive"],
+        default="from_0_half_open",
+        help="how start and end are meant where LABELS is a table video,start,end (default %(default)s)",
+    )
     add("--protocol", default="raw", help="raw (default), any other by name, or all: raw and the protocol card")
     add("--direction", choices=["higher", "lower"], default="higher", help="which scores are more anomalous")
     add("--anomalous-label", type=int, choices=[0, 1], default=1, help="which label means anomalous (default 1)")
@@ -147,9 +159,17 @@ def _read(words: argparse.Namespace) -> Aligned:
     if words.labels is None and not has_labels(words.scores):
         raise ConfigError("--labels is needed: SCORES holds no column of labels.")
     scores = read_values(words.scores, "score", words.array)
-    labels = read_values(words.labels or words.scores, "label", words.labels_array)
     lengths = _lengths(words.lengths) if words.lengths else None
+    notes: list[str] = []
+    source, one_based = Path(words.labels or words.scores), words.intervals == "from_1_inclusive"
+    intervals = read_intervals(source, one_based) if words.labels else None
+    if intervals:
+        scores, labels = labels_of_intervals(intervals, scores, one_based, words.offset, notes)
+    else:
+        labels = read_values(source, "label", words.labels_array)
+        scores, labels = counted_from_0(scores, labels, words.offset, notes)
     aligned = align(scores, labels, lengths, words.offset, words.missing)
+    aligned.notes[:0] = notes
     if not aligned.scores:
         raise DataError(f"{words.scores}: none of the {len(aligned.absent)} labelled clips has scores.")
     for clip, y in aligned.labels.items():

@@ -6,19 +6,21 @@ Shape legend: T frames of a video, N frames of all videos end to end.
 from __future__ import annotations
 
 import re
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 
 from vadbench.data.ground_truth import Ranges, read_m, read_mat
 from vadbench.data.known_labels import KnownLabels
+from vadbench.data.label_table import number, read_text
 from vadbench.data.layout import number_id, show_tree
 from vadbench.data.masks import load_npy
 from vadbench.data.mat_masks import MatMasks
 from vadbench.errors import DataError, nearest
+from vadbench.evaluation.score_tables import SUFFIXES, numbers, read_frame_table
 
 Column = Literal["score", "label"]
 
@@ -67,13 +69,12 @@ def read_values(path: str | Path, column: Column, array: str | None = None) -> V
     if path.is_dir():
         return _folder(path, column)
     kind = path.suffix.lower()
-    if kind in (".csv", ".parquet"):
+    if kind in SUFFIXES:
         return _table(path, column)
     if kind == ".npz":
         return _npz(path, column, array)
     if kind in (".npy", ".txt"):
-        values = load_npy(path) if kind == ".npy" else np.loadtxt(path, ndmin=1, dtype=np.float64)
-        return Values(str(path), flat=_vector(values, str(path)))
+        return Values(str(path), flat=_vector(load_npy(path) if kind == ".npy" else _read_text(path), str(path)))
     if kind in (".m", ".mat") and column == "label":
         found = read_m(path) if kind == ".m" else read_mat(path)
         if isinstance(found, dict):
@@ -88,9 +89,7 @@ def has_labels(path: str | Path) -> bool:
     path = Path(path)
     if (path / "scores.parquet").is_file():
         path = path / "scores.parquet"
-    if path.suffix.lower() == ".csv":
-        return "label" in _named(pd.read_csv(path, nrows=0)).columns
-    return path.suffix.lower() == ".parquet" and "label" in _named(pd.read_parquet(path)).columns
+    return path.suffix.lower() in SUFFIXES and "label" in read_frame_table(path, rows=0).columns
 
 
 def natural(name: str) -> tuple[Any, ...]:
@@ -99,19 +98,19 @@ def natural(name: str) -> tuple[Any, ...]:
 
 
 def _table(path: Path, column: Column) -> Values:
-    csv = path.suffix.lower() == ".csv"
-    table = _named(pd.read_csv(path, dtype={"video": str, "Video": str}) if csv else pd.read_parquet(path))
+    table = read_frame_table(path)
     for name in ("video", "frame", column):
         if name not in table.columns:
             raise DataError(f"{path}: it has no column {name!r}. {nearest(name, table.columns)}")
-    if table[column].isna().any() and column == "label":
-        raise DataError(f"{path}: {int(table[column].isna().sum())} labels are unknown (empty).")
-    table = table.assign(video=table["video"].astype(str))
-    frame = table["frame"].to_numpy(dtype=np.float64)
-    if not np.array_equal(frame, np.floor(frame)) or (frame < 0).any():
-        raise DataError(
-            f"{path}: frames must be whole numbers from 0; there is {frame[(frame % 1 != 0) | (frame < 0)][0]}."
-        )
+    if table.empty:
+        raise DataError(f"{path}: it has no rows below its header.")
+    frame, values = numbers(table, "frame", path), numbers(table, column, path)
+    if column == "label" and np.isnan(values).any():
+        raise DataError(f"{path}: {int(np.isnan(values).sum())} labels are unknown (empty).")
+    wrong = (frame % 1 != 0) | (frame < 0)
+    if wrong.any():
+        raise DataError(f"{path}: frames must be whole numbers from 0; there is {frame[wrong][0]}.")
+    table = table.assign(video=table["video"].astype(str), frame=frame.astype(np.int64), **{column: values})
     twice = table.duplicated(["video", "frame"])
     if twice.any():
         row = table[twice].iloc[0]
@@ -127,17 +126,15 @@ def _table(path: Path, column: Column) -> Values:
     )
 
 
-def _named(table: pd.DataFrame) -> pd.DataFrame:
-    return table.rename(columns={name: str(name).strip().lower() for name in table.columns})
-
-
 def _npz(path: Path, column: Column, array: str | None) -> Values:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             names = list(archive.files)
             if array is not None and array not in names:
                 raise DataError(f"{path}: there is no array {array!r} in it. {nearest(array, names)}")
             arrays = {name: archive[name] for name in ([array] if array else names)}
+    except (EOFError, OSError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: it can't be read as .npz: {error}.") from None
     except ValueError as error:
         raise DataError(
             f"{path}: {error}. Pickled arrays can run code when they are read; save plain numbers with numpy.savez."
@@ -152,6 +149,15 @@ def _npz(path: Path, column: Column, array: str | None) -> Values:
         name, values = next(iter(vectors.items()))
         return Values(f"{path}:{name}", flat=values)
     return Values(str(path), by_video={name: vectors[name] for name in sorted(vectors, key=natural)})
+
+
+def _read_text(path: Path) -> np.ndarray:
+    """The numbers of a text file; what follows ``#`` is a comment."""
+    values = []
+    for line, text in enumerate(read_text(path).splitlines(), 1):
+        cells = re.split(r"[\s,;]+", text.partition("#")[0].strip())
+        values += [number(cell, f"{path}, line {line}", "a value") for cell in cells if cell]
+    return np.array(values, dtype=np.float64)
 
 
 def _folder(path: Path, column: Column) -> Values:
@@ -171,4 +177,6 @@ def _vector(values: np.ndarray, where: str) -> np.ndarray:
     """``float64 (N,)`` from numbers of shape (N,), (1, N) or (N, 1)."""
     if values.dtype.kind not in "fiub" or values.ndim > 2 or (values.ndim == 2 and 1 not in values.shape):
         raise DataError(f"{where}: one number a frame is wanted, not shape {values.shape} of type {values.dtype}.")
+    if not values.size:
+        raise DataError(f"{where}: it holds no numbers.")
     return np.array(values, dtype=np.float64).ravel()

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from vadbench.errors import DataError, VadbenchError, nearest
+from vadbench.report.find_run import RUN_HELP, add_results, find_run
 from vadbench.run_folder import RunFolder
 
 STREAMS = ("velocity", "pose", "deep")
@@ -55,14 +56,16 @@ class Explanation:
 def run(argv: Sequence[str]) -> int:
     """``explain RUN --video ID --frame N``: print the explanation, draw it, print where the picture is; 0."""
     parser = argparse.ArgumentParser("python -m vadbench explain", description=__doc__)
-    parser.add_argument("folder", type=Path, metavar="RUN", help="folder of a run")
+    parser.add_argument("run", metavar="RUN", help=RUN_HELP)
+    add_results(parser)
     parser.add_argument("--video", required=True, help="id of a test video")
     parser.add_argument("--frame", type=int, help="frame number, from 0; by default the one with the highest score")
     parser.add_argument("--top", type=int, default=8, help="regions to print and to draw (8)")
     parser.add_argument("--out", type=Path, help="picture to write (RUN/pictures/explain_VIDEO_FRAME.png)")
     parser.add_argument("--no-picture", action="store_true", help="print only; needs no frames")
     words = parser.parse_args(list(argv))
-    found = explain(words.folder, words.video, words.frame)
+    folder = find_run(words.run, words.results)
+    found = explain(folder, words.video, words.frame)
     print(found.sentence())
     if found.regions:
         shown = pd.DataFrame(found.regions[: words.top])
@@ -70,8 +73,8 @@ def run(argv: Sequence[str]) -> int:
     if len(found.regions) > words.top:
         print(f"... and {len(found.regions) - words.top} more (--top)")
     if not words.no_picture:
-        out = words.out or words.folder / "pictures" / f"explain_{found.video}_{found.frame:04d}.png"
-        draw(found, load_frame(words.folder, found.video, found.source), out, words.top)
+        out = words.out or folder / "pictures" / f"explain_{found.video}_{found.frame:04d}.png"
+        draw(found, load_frame(folder, found.video, found.source), out, words.top)
         print(out)
     return 0
 

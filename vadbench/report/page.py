@@ -9,17 +9,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vadbench.errors import DataError
+from vadbench.report.find_run import RUN_HELP, add_results, find_run
 from vadbench.run_folder import RunFolder, write_atomically
 
 
 def run(argv: Sequence[str]) -> int:
     """``report RUN``: write the page, print where it is; 0."""
     parser = argparse.ArgumentParser("python -m vadbench report", description=__doc__)
-    parser.add_argument("folder", type=Path, metavar="RUN", help="folder of a run")
+    parser.add_argument("run", metavar="RUN", help=RUN_HELP)
+    add_results(parser)
     parser.add_argument("--out", type=Path, help="where to write it (RUN/report.html)")
     words = parser.parse_args(list(argv))
-    out = words.out or words.folder / "report.html"
-    write_atomically(out, page(words.folder))
+    folder = find_run(words.run, words.results)
+    out = words.out or folder / "report.html"
+    write_atomically(out, page(folder))
     print(out)
     return 0
 

@@ -124,3 +124,44 @@ def test_other_wrong_files_are_refused(tmp_path):
 
 def test_natural_order():
     assert sorted(["arr_10", "arr_2", "01_0014", "a"], key=natural) == ["01_0014", "a", "arr_2", "arr_10"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("s.csv", "", "it is empty; its first line must name the columns"),
+        ("s.csv", "\n\n", "it is empty"),
+        ("s.csv", "video,frame,score\n", "no rows below its header"),
+        (
+            "s.csv",
+            "video,frame,score\na,0,1\na,1,high\n",
+            "row 2 below the header: score is 'high', which is not a num",
+        ),
+        ("s.csv", "video,frame,score\na,zero,1\n", "row 1 below the header: frame is 'zero'"),
+        ("s.csv", "video,frame,score\na,,1\n", "frames must be whole numbers from 0"),
+        ("s.csv", "video,frame,score\na,0,1\na,1,2,3\n", "it can't be read as csv"),
+        ("s.csv", b"video,frame,score\n\xff\xfe,0,1\n", "not UTF-8 text"),
+        ("s.parquet", "", "it can't be read as parquet"),
+        ("s.npz", "", "it can't be read as .npz"),
+        ("s.npz", b"PK\x03\x04 cut off", "it can't be read as .npz"),
+        ("s.npy", "", "it can't be read as .npy"),
+        ("s.txt", "", "it holds no numbers"),
+        ("s.txt", "0.5\nhigh\n", "line 2: a value is 'high', which is not a number"),
+    ],
+)
+def test_strings_and_empty_files_are_answered(tmp_path, name, content, message):
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(DataError, match=message) as caught:
+        read_values(path, "score")
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_labels_that_are_words_are_answered(tmp_path):
+    path = tmp_path / "l.csv"
+    path.write_text("video,frame,label\na,0,no\na,1,yes\n")
+    with pytest.raises(DataError, match="row 1 below the header: label is 'no'"):
+        read_values(path, "label")
+    with pytest.raises(DataError, match="it is empty"):
+        (tmp_path / "e.csv").write_text("")
+        has_labels(tmp_path / "e.csv")
