@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
@@ -10,8 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vadbench.disk import explain
 from vadbench.errors import ConfigError, VadbenchError, nearest
+from vadbench.from_hydra import HELP, refuse_flags
+from vadbench.paths import home_expanded
 from vadbench.registry import Registry
+from vadbench.terminal import show_own_messages
 
 if TYPE_CHECKING:
     from vadbench.config import RunConfig
@@ -30,17 +33,19 @@ Many runs: -m, with several values for a key
 
 Verbs
   list [layers backbone=NAME]     models, backbones, data sets, protocols; or the layers of a backbone
-  check dataset=NAME [--deep]     what a data set's folder holds and what is missing
+  check NAME [--deep]             what a data set's folder holds and what is missing
   weights WORDS [--fetch]         files of weights that a configuration needs; --to DIR for a node without a network
   plan -m WORDS                   what a sweep would extract, fit and skip
   evaluate SCORES --labels LABELS scores of any method under every protocol
   table [FOLDER]                  results as a table (markdown, csv, latex)
-  compare RUN RUN                 two runs, with a paired interval
+  compare RUN RUN                 two runs, by their folders or ids, with a paired interval
   report RUN                      one HTML file
   explain RUN --video ID --frame N  which region and which stream made a score
   extract WORDS                   features only, split over processes or nodes
   cache ls|prune|verify           the feature store
   sync                            bring MLflow up to date with the run folders
+
+{from_hydra}
 
 Groups: {groups}
 Every key with its value: python -m vadbench model=fuvas dataset=synthetic --cfg
@@ -69,11 +74,11 @@ VERBS = Registry(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run what the command line says; returns the exit status (2: the user's mistake, 130: interrupted)."""
     words = list(sys.argv[1:] if argv is None else argv)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(_worth_showing)
+    show_own_messages()
     try:
-        return _dispatch(words)
+        status = _dispatch([home_expanded(word) for word in words])
+        sys.stdout.flush()
+        return status
     except VadbenchError as error:
         print(f"vadbench: {error}", file=sys.stderr)
         return 2
@@ -84,25 +89,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader (head, less) has gone; leave without Python's complaint at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-
-
-def _worth_showing(record: logging.LogRecord) -> bool:
-    """Libraries that log under no name of their own narrate each step: that stays in the run's log.txt."""
-    return record.name != "root" or record.levelno >= logging.ERROR
+    except OSError as error:
+        said = explain(error)
+        if said is None:
+            raise
+        print(f"vadbench: {said}", file=sys.stderr)
+        return 2
 
 
 def _dispatch(words: list[str]) -> int:
     from vadbench.compose import groups, user_config_dirs
 
-    if not words or words[0] in ("-h", "--help", "help"):
-        print(USAGE.format(groups=", ".join(groups())))
+    is_verb = bool(words) and words[0] in VERBS.names()
+    if not words or words[0] == "help" or (not is_verb and {"-h", "--help"} & set(words)):
+        print(USAGE.format(from_hydra=HELP, groups=", ".join(groups())))
         return 0
     if words[0] in ("--version", "-V"):
         from vadbench import __version__
 
         print(f"vadbench {__version__}")
         return 0
-    if words[0] in VERBS.names():
+    refuse_flags(words)
+    if is_verb:
         status: int = VERBS.load(words[0])(words[1:])
         return status
     if "=" not in words[0] and not words[0].startswith(("-", "+", "~")):
@@ -120,6 +128,8 @@ def _single(words: list[str]) -> int:
     from vadbench.compose import compose, compose_values
 
     flags = [word for word in words if word.startswith("-")]
+    if flags == ["--cfg"]:
+        words = [word for word in words if word not in ("job", "all")]  # Hydra's option takes one of these words
     overrides = [word for word in words if not word.startswith("-")]
     if flags and set(flags) != {"--cfg"}:
         raise ConfigError(f"{flags[0]}: no such option. {nearest(flags[0], ['-m', '--cfg', '--config-dir', '--help'])}")

@@ -9,21 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from vadbench.config import RunConfig, check
 from vadbench.errors import ConfigError, nearest
-from vadbench.paths import CONF
+from vadbench.from_hydra import refuse_overrides
+from vadbench.paths import CONF, home_expanded
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 _TABLES = "experiment/tables@_global_"
-
-# What a user of Hydra may set out of habit, and what to set here.
-_HYDRA = {
-    "hydra.run": "Run folders are named by what was run; results=FOLDER says where they go.",
-    "hydra.sweep": "Sweep folders are named by what was run; results=FOLDER says where they go.",
-    "hydra.output_subdir": "A run's configuration is config.yaml in its folder; results=FOLDER says where runs go.",
-    "hydra.launcher": "Launchers are launcher=local, slurm and ray, with keys of their own such as launcher.jobs=4.",
-    "hydra.sweeper": "After -m a key takes several values: model.pca_level=0.9,0.95 seed=0,1,2.",
-}
 
 
 def compose(overrides: Sequence[str]) -> RunConfig:
@@ -42,8 +34,10 @@ def compose_values(overrides: Sequence[str]) -> dict[str, Any]:
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
-    _refuse_hydra(overrides)
+    overrides = [home_expanded(word) for word in overrides]
+    refuse_overrides(overrides)
     for word in overrides:
         group, _, name = word.partition("=")
         if name == "null" and group in groups():
@@ -56,6 +50,10 @@ def compose_values(overrides: Sequence[str]) -> dict[str, Any]:
         values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_rewrite(str(error), overrides)) from None
+    except YAMLError as error:
+        raise ConfigError(_unreadable(error)) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"a configuration file is not UTF-8 text ({error.reason}); save it as UTF-8") from None
     assert isinstance(values, dict)
     if "experiment" in values:
         raise ConfigError(_without_effect(overrides))
@@ -110,13 +108,12 @@ def groups() -> list[str]:
     return sorted(path.name for path in CONF.iterdir() if path.is_dir() and any(path.glob("*.yaml")))
 
 
-def _refuse_hydra(overrides: Sequence[str]) -> None:
-    """ConfigError for a setting of Hydra's own program, which would be accepted and change nothing."""
-    for word in overrides:
-        key = word.lstrip("+~").partition("=")[0]
-        if key.startswith("hydra.") and key != "hydra.searchpath":
-            hint = _HYDRA.get(".".join(key.split(".")[:2]), "Leave it out.")
-            raise ConfigError(f"{key}: it has no effect, because vadbench runs without Hydra's own program. {hint}")
+def _unreadable(error: Exception) -> str:
+    """Where and why a configuration file is not YAML."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    if mark is None:
+        return f"a configuration file can't be read as YAML: {' '.join(str(error).split())}"
+    return f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}: it can't be read as YAML: {problem}"
 
 
 def _rewrite(message: str, overrides: Sequence[str]) -> str:
@@ -139,6 +136,11 @@ def _rewrite(message: str, overrides: Sequence[str]) -> str:
         )
     if found := re.search(r"Multiple values for (\w+)", message):
         return f"{found[1]}: it is chosen once; write {found[1]}=NAME, without +"
+    if found := re.search(r"(?:Ambiguous value for argument|Sweep parameters) '(.+?)'", message):
+        return (
+            f"{found[1]}: several values are a sweep. Add -m to run them all (python -m vadbench -m ...), or give one; "
+            "a list is written in brackets, as in dataset.test_videos=[01,02]"
+        )
     if found := re.search(r"Could not override '([\w./@]+)'", message):
         return _unknown_key(found.group(1), overrides)
     first = message.strip().splitlines()
@@ -213,7 +215,7 @@ def user_config_dirs(words: Sequence[str]) -> list[str]:
         if word == "--config-dir":
             folders.append(next(rest, ""))
         elif word.startswith("--config-dir="):
-            folders.append(word.partition("=")[2])
+            folders.append(home_expanded(word.partition("=")[2]))
         else:
             result.append(word)
     for folder in folders:

@@ -6,13 +6,15 @@ that is wrong into one message.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 from pydantic.dataclasses import dataclass
 
 from vadbench.config_ai_vad import AiVadConfig, AttributeDensityConfig, FlowConfig, RegionsConfig
+from vadbench.config_errors import describe
 from vadbench.config_protocol import DropStep as DropStep
 from vadbench.config_protocol import GaussianStep as GaussianStep
 from vadbench.config_protocol import GaussianTapsStep as GaussianTapsStep
@@ -21,12 +23,13 @@ from vadbench.config_protocol import MinMaxStep as MinMaxStep
 from vadbench.config_protocol import OracleGaussianStep as OracleGaussianStep
 from vadbench.config_protocol import ProtocolConfig as ProtocolConfig
 from vadbench.config_protocol import SubsampleStep as SubsampleStep
-from vadbench.errors import ConfigError, nearest
+from vadbench.errors import ConfigError
 
 _STRICT = ConfigDict(extra="forbid", validate_default=True)
 
 Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
+Place = Annotated[str, AfterValidator(os.path.expanduser)]  # a file, a folder or a URL; ~ is the user's home
 Triple = tuple[float, float, float]
 Ids = list[Annotated[str, BeforeValidator(str)]]  # ids of videos; a bare number is one too
 
@@ -185,10 +188,10 @@ class TrackingConfig:
 class StoreConfig:
     """The feature store."""
 
-    path: str | None  # folder or fsspec URL; None: results/cache
+    path: Place | None  # folder or fsspec URL; None: results/cache
     dtype: Literal["float32", "float16"]
     max_gb: Annotated[float, Field(gt=0)] | None = None  # bound of its size, unused for longest goes first; None: none
-    local: str | None = None  # local copy of a URL; None: in the user's cache folder
+    local: Place | None = None  # local copy of a URL; None: in the user's cache folder
 
 
 @dataclass(config=_STRICT)
@@ -238,7 +241,7 @@ class RunConfig:
     tracking: TrackingConfig
     store: StoreConfig
     seed: Annotated[int, Field(ge=0)]
-    results: str
+    results: Place
     on_existing: Literal["skip", "rerun", "error"]
     regions_from_maps: bool
     backbone: BackboneConfig | None = None
@@ -256,33 +259,4 @@ def check(values: Mapping[str, Any]) -> RunConfig:
     try:
         return _RUN.validate_python(dict(values))
     except ValidationError as error:
-        raise ConfigError("\n".join(_describe(e, values) for e in error.errors())) from None
-
-
-def _describe(error: Any, values: Mapping[str, Any]) -> str:
-    """One line for one pydantic error: key, value, what is allowed."""
-    path = _written(error["loc"], values)
-    key = ".".join(path)
-    if error["type"] == "unexpected_keyword_argument":
-        return f"{key}: no such key. {nearest(path[-1], _keys_beside(path, values))}"
-    message = error["msg"].removeprefix("Value error, ")
-    return f"{key}={error['input']!r}: {message[0].lower()}{message[1:]}"
-
-
-def _written(location: tuple[Any, ...], values: Any) -> list[str]:
-    """The path as it is written in a configuration; pydantic adds the names of the members of a union."""
-    path = []
-    for position, part in enumerate(location):
-        inside = part in values if isinstance(values, Mapping) else isinstance(values, list) and isinstance(part, int)
-        if inside:
-            path.append(str(part))
-            values = values[part]
-        elif position == len(location) - 1 and isinstance(values, Mapping):
-            path.append(str(part))  # a key that is missing
-    return path
-
-
-def _keys_beside(path: list[str], values: Any) -> list[str]:
-    for part in path[:-1]:
-        values = values.get(part, {}) if isinstance(values, Mapping) else {}
-    return [str(k) for k in values if k != path[-1]] if isinstance(values, Mapping) else []
+        raise ConfigError("\n".join(describe(error.errors(), values))) from None

@@ -61,6 +61,7 @@ def nearest(given: str, choices: Iterable[str]) -> str:
     'Did you mean: fuvas? Available: ai_vad, fuvas.'
     """
     names = sorted(str(choice) for choice in choices)
-    close = difflib.get_close_matches(str(given), names, n=3, cutoff=0.5)
+    by_lower = {name.lower(): name for name in names}
+    close = [by_lower[name] for name in difflib.get_close_matches(str(given).lower(), by_lower, n=3, cutoff=0.5)]
     hint = f"Did you mean: {', '.join(close)}? " if close else ""
     return f"{hint}Available: {', '.join(names) or 'none'}."

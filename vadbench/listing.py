@@ -22,8 +22,10 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("words", nargs="*", help="for layers: backbone=NAME and any backbone.key=value")
     parser.add_argument("--all", action="store_true", help="for layers: also those deep inside a block")
     words = parser.parse_args(list(argv))
-    if words.kind is not None and words.kind not in _KINDS:
-        raise ConfigError(f"list {words.kind}: no such list. {nearest(words.kind, _KINDS)}")
+    if words.kind is not None:
+        words.kind = {kind.rstrip("s"): kind for kind in _KINDS}.get(words.kind.lower().rstrip("s"), words.kind)
+        if words.kind not in _KINDS:
+            raise ConfigError(f"list {words.kind}: no such list. {nearest(words.kind, _KINDS)}")
     if words.kind == "layers":
         print(format_layers(words.words, words.all))
         return 0

@@ -12,7 +12,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from vadbench.errors import StoreError
+from vadbench.disk import unwritable
 from vadbench.provenance import environment, now
 
 SCHEMA_VERSION = 1
@@ -80,10 +80,7 @@ class RunFolder:
             write_atomically(self.path / "overrides.txt", "".join(f"{word}\n" for word in overrides))
             write_atomically(self.path / "environment.json", json.dumps(environment(), indent=1))
         except OSError as error:
-            raise StoreError(
-                f"the run folder {self.path} can't be written ({error.strerror or error}). Choose another place with "
-                "results=FOLDER, or make room; finished runs and cached features are kept."
-            ) from error
+            raise unwritable(f"the run folder {self.path}", error) from error
 
     def end(self, state: str, reason: str = "") -> None:
         """Mark a run that did not finish: failed or interrupted, with the reason."""

@@ -17,8 +17,9 @@ from vadbench.assess import assess, assess_scenes
 from vadbench.backbones.network import torch_device
 from vadbench.config import RunConfig
 from vadbench.data.alike import sizes
-from vadbench.data.catalog import dataset_digest, faults, label_digest, load_dataset
+from vadbench.data.catalog import all_warnings, dataset_digest, label_digest, load_dataset
 from vadbench.data.video import Dataset
+from vadbench.disk import is_full, require_writable, unwritable
 from vadbench.errors import ConfigError, VadbenchError
 from vadbench.models.base import Detector
 from vadbench.models.catalog import build
@@ -102,7 +103,7 @@ def run(
     for part, thing in own.items():
         setattr(detector, part, thing)
     folder = run_folder(config, dataset, detector, objects)
-    folder.path.parent.mkdir(parents=True, exist_ok=True)
+    require_writable(folder.path.parent)
     again = "visualizer" in own or not all(has_spec(thing) for thing in own.values())
     with folder.lock():
         if folder.complete and config.on_existing == "error":
@@ -210,7 +211,7 @@ def _work(
         "peak_memory_mb": round(peak_memory_mb(), 1),
         "provenance": source_version(),
     }
-    return record | {"warnings": [*caveats(record), *remarks, *dataset.warnings, *faults(dataset)]}
+    return record | {"warnings": [*caveats(record), *remarks, *all_warnings(dataset)]}
 
 
 def write_scores(folder: Path, dataset: Dataset, scored: Scored) -> None:
@@ -277,19 +278,36 @@ def _recorded(folder: RunFolder) -> Iterator[None]:
         folder.end("interrupted")
         raise
     except BaseException as error:
-        log.error("failed", exc_info=True)
+        _log_traceback(error)
         with suppress(OSError):  # a folder that can't be written is what the error is about
             folder.end("failed", f"{type(error).__name__}: {error}")
+        if isinstance(error, OSError) and is_full(error):
+            raise unwritable(f"the run folder {folder.path}", error) from error
         raise
     finally:
-        for handler in list(logging.getLogger().handlers):
-            if isinstance(handler, _RunLog):
-                logging.getLogger().removeHandler(handler)
+        for handler in _run_logs():
+            logging.getLogger().removeHandler(handler)
+            with suppress(OSError):
                 handler.close()
 
 
 class _RunLog(logging.FileHandler):
-    """The log of one run, log.txt in its folder."""
+    """The log of one run, log.txt in its folder; where the disk is full, that is said once and by the run itself."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Nothing: logging would print a traceback to the terminal."""
+
+
+def _run_logs() -> list[_RunLog]:
+    return [handler for handler in logging.getLogger().handlers if isinstance(handler, _RunLog)]
+
+
+def _log_traceback(error: BaseException) -> None:
+    """Into log.txt only: whoever catches the error says on the terminal what is wrong."""
+    cause = (type(error), error, error.__traceback__)
+    record = log.makeRecord(log.name, logging.ERROR, __file__, 0, "failed", (), cause)
+    for handler in _run_logs():
+        handler.handle(record)
 
 
 def _log_into(folder: Path) -> None:

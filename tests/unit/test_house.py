@@ -13,8 +13,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # Left to right: a room may import from rooms before it and from its own, never from one after it.
 ORDER = [
-    {"errors", "paths", "registry", "defaults", "own_objects", "__init__"},
-    {"config", "config_ai_vad", "config_protocol"},
+    {"errors", "disk", "from_hydra", "paths", "registry", "defaults", "own_objects", "terminal", "__init__"},
+    {"config", "config_ai_vad", "config_errors", "config_protocol"},
     {"compose", "provenance"},
     {"data"},
     {"backbones"},

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from vadbench.disk import BARRED, is_full
 from vadbench.errors import StoreError
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_BARRED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _AGAIN = "Nothing finished is lost: the same command goes on from here."
 
 
@@ -26,12 +24,13 @@ def explained(root: Path, what: str) -> Iterator[None]:
 
 def _explain(error: OSError, root: Path, what: str) -> str:
     where = f"The feature store at {root}"
-    if error.errno in _FULL:
+    if is_full(error):
         return (
-            f"{where} is full ({_free(root)} free) while {what}: {error.strerror}. Make room with 'python -m vadbench "
-            f"cache prune --path {root} --max-gb N', or put the store elsewhere with store.path=FOLDER. {_AGAIN}"
+            f"{where} is full ({_free(root)} free) while {what}: {error.strerror or error}. Make room with "
+            f"'python -m vadbench cache prune --path {root} --max-gb N', or put the store elsewhere with "
+            f"store.path=FOLDER. {_AGAIN}"
         )
-    if error.errno in _BARRED:
+    if error.errno in BARRED:
         return (
             f"{where} can't be written while {what}: {error.strerror} ({error.filename or root}). It can serve what it "
             f"holds, but something is missing: make it writable, or put the store elsewhere with store.path=FOLDER. "

@@ -16,7 +16,8 @@ from typing import Any
 
 from vadbench.config import LocalLauncher, RunConfig
 from vadbench.data.video import Dataset
-from vadbench.errors import StoreError, VadbenchError
+from vadbench.disk import require_writable, unwritable
+from vadbench.errors import VadbenchError
 from vadbench.runner import check_device, draw_missing, prepare
 from vadbench.sweep.inventory import Inventory, Item
 from vadbench.sweep.launchers import Launcher, Worker, finish, start
@@ -52,12 +53,10 @@ def run(words: list[str]) -> int:
             check_device(device)
     sweep = Sweep(words, points)
     try:
+        require_writable(sweep.folder.path)
         code = sweep.run()
     except OSError as error:
-        raise StoreError(
-            f"the sweep folder {sweep.folder.path} can't be written ({error.strerror or error}). Make room, or choose "
-            "another place with results=FOLDER; finished runs and cached features are kept."
-        ) from error
+        raise unwritable(f"the sweep folder {sweep.folder.path}", error) from error
     print(sweep_table([item.folder for item in sweep.unique if item.folder is not None], sweep.rows()))
     print(f"\nsweep folder:  {sweep.folder.path}")
     return code

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from vadbench.compose import compose, user_config_dirs
 from vadbench.config import RunConfig
 from vadbench.errors import ConfigError
+from vadbench.from_hydra import refuse_overrides
 
 # Where a sweep keeps things and who does it: one answer for all points.
 _COMMON = ("results", "launcher", "tracking", "store", "on_existing")
@@ -64,6 +65,7 @@ def _combinations(words: Sequence[str]) -> tuple[list[list[str]], set[str]]:
     flags = [word for word in words if word.startswith("-")]
     if flags:
         raise ConfigError(f"{flags[0]}: no such option in a sweep; after -m come words such as seed=0,1,2")
+    refuse_overrides(words)
     try:
         parsed = OverridesParser.create().parse_overrides(list(words))
         varying = {o.key_or_group for o in parsed if o.is_sweep_override()}

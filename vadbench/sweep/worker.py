@@ -12,12 +12,13 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from vadbench.errors import VadbenchError
 
 if TYPE_CHECKING:
     from vadbench.data.video import Video
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_AGAIN_S = 5
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -156,7 +156,8 @@ def _run_point(sweep: SweepFolder, task: Task, item: Item, work: Work) -> None:
         run(config, list(task.words), dataset=item.dataset)
     except Exception as error:
         recorded = item.folder.state == "failed"  # then the traceback is in the log of the run
-        log.error("failed: %s: %s", task.label, error, exc_info=not recorded)
+        unforeseen = not recorded and not isinstance(error, VadbenchError)
+        log.error("failed: %s: %s", task.label, error, exc_info=unforeseen)
         if not recorded:
             sweep.write_fault(task, f"{type(error).__name__}: {error}")
     else:
@@ -182,9 +183,7 @@ def _interrupt(*_: object) -> None:
 def _end_with_parent() -> None:
     """Nobody waits for a worker whose parent was killed: the pipe to it closes, whatever the parent died of."""
     sys.stdin.buffer.read()
-    while True:  # Python drops an interrupt that arrives in a destructor or a callback
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(_AGAIN_S)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":
