@@ -200,8 +200,8 @@ def pairs(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 def preset(*words: str) -> AiVad:
     """The detector of the preset."""
-    from vadbench.compose import compose
-    from vadbench.models.catalog import build
+    from vadbench.config.compose import compose
+    from vadbench.models.registry import build
 
     return build(compose(["experiment=ai_vad_anomalib", "dataset=ucsd_ped2", "runtime.device=cpu", *words]))  # type: ignore[return-value]
 
@@ -213,7 +213,7 @@ class Given:
         self.boxes, self.scores = boxes, scores
 
     def __call__(self, frames: np.ndarray) -> list[Any]:
-        from vadbench.models.ai_vad.region_set import RegionSet
+        from vadbench.models.ai_vad.regions.region_set import RegionSet
 
         labels, masks = np.arange(1, N_DETECTED + 1, dtype=np.int16), (None,) * N_DETECTED
         return [RegionSet(b, labels, s, masks) for b, s in zip(self.boxes, self.scores, strict=True)]
@@ -232,7 +232,7 @@ def in_order(rows: np.ndarray, boxes: np.ndarray) -> np.ndarray:
 
 def attributes(given: dict[str, np.ndarray], video: str, frame: np.ndarray | None = None) -> dict[str, Any]:
     """The outputs of the extractor for a video, made of given attributes."""
-    from vadbench.models.ai_vad.region_set import RegionSet, pack
+    from vadbench.models.ai_vad.regions.region_set import RegionSet, pack
 
     velocity = given[f"{video} velocity"]
     n = len(velocity)

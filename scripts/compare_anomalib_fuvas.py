@@ -103,12 +103,12 @@ def peer(folder: Path) -> None:
 
 def pairs(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """What is compared: (anomalib, vadbench)."""
-    from vadbench.compose import compose
-    from vadbench.data.catalog import load_dataset
-    from vadbench.evaluation.frame import frame_auroc, micro
-    from vadbench.evaluation.protocols import apply
-    from vadbench.models.catalog import build
-    from vadbench.scoring import score_dataset
+    from vadbench.config.compose import compose
+    from vadbench.data.registry import load_dataset
+    from vadbench.evaluation.metrics.frame import frame_auroc, micro
+    from vadbench.evaluation.protocols.protocol import apply
+    from vadbench.experiment.fit_and_score import score_dataset
+    from vadbench.models.registry import build
     from vadbench.store.features import MemoryStore
 
     words = ["experiment=fuvas_anomalib", "dataset=ucsd_ped2", f"dataset.root={folder}"]

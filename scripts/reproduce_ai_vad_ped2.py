@@ -11,12 +11,12 @@ from pathlib import Path
 
 import yaml
 
-from vadbench.compose import compose
-from vadbench.data.catalog import load_dataset
-from vadbench.evaluation.frame import frame_auroc, macro, micro
-from vadbench.evaluation.protocols import apply
-from vadbench.models.catalog import build
-from vadbench.scoring import score_dataset
+from vadbench.config.compose import compose
+from vadbench.data.registry import load_dataset
+from vadbench.evaluation.metrics.frame import frame_auroc, macro, micro
+from vadbench.evaluation.protocols.protocol import apply
+from vadbench.experiment.fit_and_score import score_dataset
+from vadbench.models.registry import build
 from vadbench.store.features import FeatureStore, keys_of
 
 HEAD = "| setting | words | raw micro | micro | macro | empty frames | new outputs |"

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from vadbench.compose import compose
-from vadbench.data.catalog import load_dataset
-from vadbench.models.catalog import build
-from vadbench.scoring import Scored, score_dataset
+from vadbench.config.compose import compose
+from vadbench.data.registry import load_dataset
+from vadbench.experiment.fit_and_score import Scored, score_dataset
+from vadbench.models.registry import build
 from vadbench.store.features import FeatureStore
 
 STREAMS = ("velocity", "pose", "deep", "total")

@@ -20,9 +20,8 @@ import numpy as np
 from scipy import special
 from scipy.signal import lfilter
 
-from vadbench.evaluation import intervals
-from vadbench.evaluation.intervals import interval, video_counts
-from vadbench.evaluation.resampled import pair_auroc, pair_counts
+from vadbench.evaluation.intervals.interval import interval, video_counts
+from vadbench.evaluation.intervals.resampled import pair_auroc, pair_counts
 
 VIDEOS = (6, 12, 21, 36, 107)
 TAIL = 0.025
@@ -308,7 +307,7 @@ def _error(samples: int) -> str:
 
 
 def _commit() -> str:
-    words = ["git", "log", "-1", "--format=%h", "--", intervals.__file__]
+    words = ["git", "log", "-1", "--format=%h", "--", interval.__file__]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     return done.stdout.strip() or "unknown"
 

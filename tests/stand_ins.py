@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vadbench.data.source import ArrayFrames
+from vadbench.data.readers.source import ArrayFrames
 from vadbench.data.video import Video
 
 

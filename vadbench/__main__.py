@@ -2,6 +2,6 @@
 
 import sys
 
-from vadbench.cli import main
+from vadbench.cli.main import main
 
 sys.exit(main())

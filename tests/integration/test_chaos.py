@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from tests.integration.conftest import scores_by_point, table_of, vadbench, workers
+from vadbench.cli.sync import sync
 from vadbench.store.entry import entries
-from vadbench.tracking.sync import sync
 
 KILLS = 20
 POINTS = ["model.pca_level=0.7,0.8,0.9", "model.shots=20,30,40,50"]
@@ -95,7 +95,7 @@ def _nothing_is_left_over(results) -> None:
 def _mlflow_is_whole(results) -> None:
     from mlflow.tracking import MlflowClient
 
-    from vadbench.config import TrackingConfig
+    from vadbench.config.schema import TrackingConfig
 
     sync(results, TrackingConfig("mlflow", None))
     client = MlflowClient(tracking_uri=f"sqlite:///{results}/tracking/mlflow.db")

@@ -101,7 +101,7 @@ def test_a_wrong_layer_of_a_network_is_named_with_the_nearest(work: Path) -> Non
 def test_help_and_list_are_quick_and_import_nothing_heavy(work: Path) -> None:
     for verb in (["--help"], ["list"]):
         code = (
-            "import sys, vadbench.cli as c; status = c.main(sys.argv[1:]);"
+            "import sys, vadbench.cli.main as c; status = c.main(sys.argv[1:]);"
             "heavy = {'torch', 'mlflow'} & set(sys.modules); assert not heavy, heavy; sys.exit(status)"
         )
         done = subprocess.run([sys.executable, "-c", code, *verb], capture_output=True, text=True, cwd=work)

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests.unit.tracking.run_folders import write_run
-from vadbench.config import TrackingConfig
+from vadbench.cli.sync import sync
+from vadbench.config.schema import TrackingConfig
 from vadbench.tracking.mlflow_mirror import _import_client, log_run, tracking_uri
-from vadbench.tracking.sync import sync
 
 MLFLOW = TrackingConfig("mlflow", None)
 

@@ -47,7 +47,7 @@ def test_a_wheel_runs_from_another_folder(wheel: Path, tmp_path: Path) -> None:
     shipped = {str(p.relative_to(site / "vadbench" / "conf")) for p in (site / "vadbench" / "conf").rglob("*.yaml")}
     assert shipped == {str(p.relative_to(REPO / "conf")) for p in (REPO / "conf").rglob("*.yaml")}
     environment = {**os.environ, "PYTHONPATH": str(site)}
-    code = "import vadbench, vadbench.paths as p; print(vadbench.__file__); print(p.CONF)"
+    code = "import vadbench, vadbench.config.paths as p; print(vadbench.__file__); print(p.CONF)"
     where = run([sys.executable, "-c", code], work, environment)
     assert all(line.startswith(str(site)) for line in where.split())
     listed = run([sys.executable, "-m", "vadbench", "list"], work, environment)

@@ -9,7 +9,7 @@ import numpy as np
 
 from tests.unit.store.stand_in import Rows, video
 from tests.unit.tracking.run_folders import write_run
-from vadbench.config import TrackingConfig
+from vadbench.config.schema import TrackingConfig
 from vadbench.store import FeatureStore
 from vadbench.tracking.mlflow_mirror import _import_client, log_run, tracking_uri
 

@@ -23,7 +23,7 @@ from tests.integration.conftest import (
     wait_until,
     workers,
 )
-from vadbench.cli import main
+from vadbench.cli.main import main
 from vadbench.store.prune import held
 
 LEVELS = "model.pca_level=0.7,0.8,0.9"
@@ -158,7 +158,7 @@ def test_points_that_can_not_differ_in_their_result_are_one_run(tmp_path, sweep)
 _WAIT_FOR_GO = """
 import time
 from pathlib import Path
-import vadbench.runner as runner
+import vadbench.experiment.run as runner
 real = runner._work
 def work(config, *arguments):
     while config.seed > 1 and not Path({go!r}).exists():
@@ -212,7 +212,7 @@ def test_a_point_that_kills_its_process_gets_a_second_chance_and_is_then_reporte
     """One seed's runs die like a crash in native code; every other point is complete, and nobody loops."""
     results = tmp_path / "results"
     code = (
-        "import os, sys; import vadbench.runner as runner; real = runner._work\n"
+        "import os, sys; import vadbench.experiment.run as runner; real = runner._work\n"
         "def work(config, *a):\n"
         f"    open({str(tmp_path / 'tries')!r}, 'a').write(str(config.seed))\n"
         "    if config.seed == 2: os.abort()\n"

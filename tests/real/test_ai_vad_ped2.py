@@ -12,14 +12,14 @@ import cv2
 import numpy as np
 import pytest
 
-from vadbench.compose import compose
-from vadbench.data.catalog import load_dataset
+from vadbench.config.compose import compose
+from vadbench.data.registry import load_dataset
 from vadbench.data.video import Dataset
-from vadbench.evaluation.frame import frame_auroc, macro, micro
-from vadbench.evaluation.protocols import apply, load_protocol
-from vadbench.models.ai_vad.flow import FlowExtractor
-from vadbench.models.catalog import build
-from vadbench.scoring import Scored, score_dataset
+from vadbench.evaluation.metrics.frame import frame_auroc, macro, micro
+from vadbench.evaluation.protocols.protocol import apply, load_protocol
+from vadbench.experiment.fit_and_score import Scored, score_dataset
+from vadbench.models.ai_vad.streams.flow import FlowExtractor
+from vadbench.models.registry import build
 from vadbench.store.features import FeatureStore
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(1800), pytest.mark.xdist_group("ai_vad_ped2")]

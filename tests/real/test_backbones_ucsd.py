@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata
 
-from vadbench.backbones import catalog
+from vadbench.backbones import model_zoo
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -20,8 +20,8 @@ TEST = ["01", "03", "05", "07", "09", "11"]
 
 def clips(name: str, folder: Path) -> tuple[np.ndarray, np.ndarray, int]:
     """Flat features ``(N, D)``, the middle frame of each clip ``(N,)``, and the number of frames of one video."""
-    config = catalog.load_config(name)
-    bank = catalog.build(config)
+    config = model_zoo.load_config(name)
+    bank = model_zoo.build(config)
     frames = [cv2.cvtColor(cv2.imread(str(p)), cv2.COLOR_BGR2RGB) for p in sorted(folder.glob("*.jpg"))]
     maps = [bank.per_frame(frame, before) for frame, before in zip(frames, [None, *frames[:-1]], strict=True)]
     starts = np.arange(0, len(frames) - config.clip_length + 1, config.clip_stride)

@@ -13,16 +13,16 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
-from vadbench.config import AnyDataset
-from vadbench.data import avenue, shanghaitech, ucsd
-from vadbench.data.catalog import counts, dataset_digest, label_digest, load_dataset
+from vadbench.config.paths import CONF
+from vadbench.config.schema import AnyDataset
 from vadbench.data.check import check
-from vadbench.data.known_labels import KnownLabels
-from vadbench.data.mat_masks import MatMasks
-from vadbench.data.prefetch import prefetch
-from vadbench.data.source import Source
-from vadbench.data.video_file import VideoFile
-from vadbench.paths import CONF
+from vadbench.data.datasets import avenue, shanghaitech, ucsd
+from vadbench.data.datasets.known_labels import KnownLabels
+from vadbench.data.readers.mat_masks import MatMasks
+from vadbench.data.readers.prefetch import prefetch
+from vadbench.data.readers.source import Source
+from vadbench.data.readers.video_file import VideoFile
+from vadbench.data.registry import counts, dataset_digest, label_digest, load_dataset
 
 pytestmark = pytest.mark.real
 
@@ -136,7 +136,7 @@ def test_redistributed_label_files_are_told_apart_in_numbers(shared: Path) -> No
     line = next(r for r in said["avenue"] if r.startswith("frame_labels_avenue.npy"))
     assert line.startswith("frame_labels_avenue.npy: 441 of 15,324 frames differ (2.9%), 3,867 anomalous against 3,712")
     assert sum("of other clips" in r for remarks in said.values() for r in remarks) == 4
-    from vadbench.data.ground_truth import disagreement
+    from vadbench.data.labels.published import disagreement
 
     labels = shanghaitech.reference_labels(config("shanghaitech", shared / "shanghaitech_labels"))
     assert disagreement(folder / "frame_labels_shanghai.npy", labels) == (

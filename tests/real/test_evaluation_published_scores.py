@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
+from vadbench.cli.evaluate import run
 from vadbench.errors import DataError
-from vadbench.evaluation.exam import run
 
 pytestmark = pytest.mark.real
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vadbench.compose import compose
-from vadbench.evaluation.frame import frame_auroc
-from vadbench.runner import prepare
-from vadbench.scoring import score_dataset
+from vadbench.config.compose import compose
+from vadbench.evaluation.metrics.frame import frame_auroc
+from vadbench.experiment.fit_and_score import score_dataset
+from vadbench.experiment.run import prepare
 from vadbench.store import MemoryStore
 
 pytestmark = pytest.mark.real

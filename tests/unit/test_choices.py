@@ -9,25 +9,29 @@ import numpy as np
 import pytest
 
 from tests.stand_ins import RandomFilters
-from vadbench import config, config_ai_vad
 from vadbench.backbones.flow_grid import dense_flow, pooled_by_direction
-from vadbench.compose import compose
-from vadbench.data.source import Policy
+from vadbench.config import ai_vad_keys as ai_vad_config
+from vadbench.config import schema
+from vadbench.config.compose import compose
+from vadbench.data.readers.source import Policy
 from vadbench.density import bank, calibration, knn, pca
 from vadbench.density.gmm import GMMEstimator
 from vadbench.density.knn import GroupedKNNEstimator
 from vadbench.errors import ConfigError, StoreError
-from vadbench.evaluation.clips import align
-from vadbench.evaluation.components import RegionLabels
-from vadbench.evaluation.score_files import Values
-from vadbench.models import baselines, clips, frame_scores, fuvas, resize
-from vadbench.models.ai_vad import detectors, extractor, flow, velocity
-from vadbench.models.ai_vad import frame_scores as ai_vad_frames
-from vadbench.models.ai_vad.deep import DeepExtractor
+from vadbench.evaluation.metrics.components import RegionLabels
+from vadbench.evaluation.score_files.align import align
+from vadbench.evaluation.score_files.read import Values
+from vadbench.experiment.fit_and_score import score_dataset
+from vadbench.models import baselines
+from vadbench.models.ai_vad import extractor as ai_vad_extractor
+from vadbench.models.ai_vad import to_frames as ai_vad_frames
 from vadbench.models.ai_vad.model import AiVad
-from vadbench.models.ai_vad.regions import ForegroundRules, RegionExtractor
-from vadbench.models.clips import ClipPlan
-from vadbench.scoring import score_dataset
+from vadbench.models.ai_vad.regions import detectors
+from vadbench.models.ai_vad.regions.region_extractor import ForegroundRules, RegionExtractor
+from vadbench.models.ai_vad.streams import flow, velocity
+from vadbench.models.ai_vad.streams.deep import DeepExtractor
+from vadbench.models.clips import extractor, fuvas, resize, to_frames
+from vadbench.models.clips.extractor import ClipPlan
 from vadbench.store.features import FeatureStore, MemoryStore
 
 PLAN = ClipPlan(4, 1, 2)
@@ -55,11 +59,11 @@ def test_the_nearest_choice_is_named() -> None:
     "make",
     [
         lambda: fuvas.Fuvas(RandomFilters(), clip=PLAN, fill="minimum"),
-        lambda: frame_scores.clip_weights(np.array([0]), PLAN, 9, "mid", "minimum"),
-        lambda: frame_scores.clip_weights(np.array([0]), PLAN, 9, "middle", "linear"),
+        lambda: to_frames.clip_weights(np.array([0]), PLAN, 9, "mid", "minimum"),
+        lambda: to_frames.clip_weights(np.array([0]), PLAN, 9, "middle", "linear"),
         lambda: pca.count_components(np.ones(3), 0.9, "banana"),
-        lambda: clips.ClipExtractor(RandomFilters(), PLAN, clips.PreProcessor(None, None, None), 1, "banana"),
-        lambda: clips.PreProcessor((8, 8), None, None, "banana"),
+        lambda: extractor.ClipExtractor(RandomFilters(), PLAN, extractor.PreProcessor(None, None, None), 1, "banana"),
+        lambda: extractor.PreProcessor((8, 8), None, None, "banana"),
         lambda: baselines.Baseline("banana"),
         lambda: GMMEstimator(calibration="banana"),
         lambda: GroupedKNNEstimator(calibration="banana"),
@@ -98,33 +102,33 @@ def test_the_stores_refuse_a_precision_that_they_do_not_have(tmp_path: Any) -> N
 @pytest.mark.parametrize(
     ("keys", "key", "choices"),
     [
-        (config.FuvasConfig, "target_frame", frame_scores.TARGETS),
-        (config.FuvasConfig, "fill", frame_scores.FILLS),
-        (config.FuvasConfig, "score_reduction", fuvas.REDUCTIONS),
-        (config.FuvasConfig, "short_videos", clips.SHORT_VIDEOS),
-        (config.BackboneConfig, "resize", resize.METHODS),
-        (config.BaselineConfig, "name", baselines.BASELINES),
-        (config.PcaConfig, "components", pca.COMPONENTS),
-        (config_ai_vad.AiVadConfig, "frame_reduction", ai_vad_frames.REDUCTIONS),
-        (config_ai_vad.AiVadConfig, "crop_frame", extractor.CROP_FRAMES),
-        (config_ai_vad.AiVadConfig, "first_frames", extractor.FIRST_FRAMES),
-        (config_ai_vad.AiVadConfig, "velocity_normalisation", velocity.NORMALISATIONS),
-        (config_ai_vad.AiVadConfig, "velocity_magnitude", velocity.MAGNITUDES),
-        (config_ai_vad.RegionsConfig, "detector", detectors.DETECTORS),
-        (config_ai_vad.FlowConfig, "method", flow.METHODS),
-        (config_ai_vad.FlowConfig, "preset", flow.DIS_PRESETS),
-        (config_ai_vad.AttributeDensityConfig, "distance", knn.DISTANCES),
-        (config_ai_vad.AttributeDensityConfig, "calibration_pose", calibration.RULES),
+        (schema.FuvasConfig, "target_frame", to_frames.TARGETS),
+        (schema.FuvasConfig, "fill", to_frames.FILLS),
+        (schema.FuvasConfig, "score_reduction", fuvas.REDUCTIONS),
+        (schema.FuvasConfig, "short_videos", extractor.SHORT_VIDEOS),
+        (schema.BackboneConfig, "resize", resize.METHODS),
+        (schema.BaselineConfig, "name", baselines.BASELINES),
+        (schema.PcaConfig, "components", pca.COMPONENTS),
+        (ai_vad_config.AiVadConfig, "frame_reduction", ai_vad_frames.REDUCTIONS),
+        (ai_vad_config.AiVadConfig, "crop_frame", ai_vad_extractor.CROP_FRAMES),
+        (ai_vad_config.AiVadConfig, "first_frames", ai_vad_extractor.FIRST_FRAMES),
+        (ai_vad_config.AiVadConfig, "velocity_normalisation", velocity.NORMALISATIONS),
+        (ai_vad_config.AiVadConfig, "velocity_magnitude", velocity.MAGNITUDES),
+        (ai_vad_config.RegionsConfig, "detector", detectors.DETECTORS),
+        (ai_vad_config.FlowConfig, "method", flow.METHODS),
+        (ai_vad_config.FlowConfig, "preset", flow.DIS_PRESETS),
+        (ai_vad_config.AttributeDensityConfig, "distance", knn.DISTANCES),
+        (ai_vad_config.AttributeDensityConfig, "calibration_pose", calibration.RULES),
     ],
 )
 def test_the_configuration_has_the_choices_of_the_code(keys: type, key: str, choices: tuple[str, ...]) -> None:
     assert set(get_args(get_type_hints(keys)[key])) == set(choices)
 
 
-@pytest.mark.parametrize("fill", frame_scores.FILLS)
+@pytest.mark.parametrize("fill", to_frames.FILLS)
 def test_every_way_to_fill_fills_in_its_own_way(fill: str) -> None:
     """Clips of 4 frames every 2 frames target frames 2, 4, 6 of 9: by hand."""
-    weights, filled = frame_scores.clip_weights(np.array([0, 2, 4]), PLAN, 9, "mid", fill)
+    weights, filled = to_frames.clip_weights(np.array([0, 2, 4]), PLAN, 9, "mid", fill)
     expected = {
         "nearest": [1, 1, 1, 1, 5, 5, 2, 2, 2],
         "linear": [1, 1, 1, 3, 5, 3.5, 2, 2, 2],

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vadbench.compose import compose, user_config_dirs
+from vadbench.config.compose import compose, user_config_dirs
 from vadbench.errors import ConfigError
 
 

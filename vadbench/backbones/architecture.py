@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from vadbench.backbones import imports
 from vadbench.backbones.base import Layer
 from vadbench.backbones.publishers import Facts
-from vadbench.config import BackboneConfig
+from vadbench.config.schema import BackboneConfig
 from vadbench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def check_config(config: BackboneConfig, facts: Facts) -> None:
 
 def input_size(config: BackboneConfig) -> tuple[int, int]:
     """(H, W) that frames are resized to; the recipe's where frames stay as they are."""
-    from vadbench.backbones.catalog import load_config
+    from vadbench.backbones.model_zoo import load_config
 
     size = config.size or load_config(config.name).size
     assert size is not None
@@ -94,7 +94,7 @@ def input_size(config: BackboneConfig) -> tuple[int, int]:
 
 def is_recipe(config: BackboneConfig, layers: Sequence[str]) -> bool:
     """True if layer, clip length and size are those of the backbone's configuration file."""
-    from vadbench.backbones.catalog import load_config
+    from vadbench.backbones.model_zoo import load_config
 
     recipe = load_config(config.name)
     return (tuple(layers), config.clip_length, config.size) == ((recipe.layer,), recipe.clip_length, recipe.size)
@@ -102,7 +102,7 @@ def is_recipe(config: BackboneConfig, layers: Sequence[str]) -> bool:
 
 def default_layer(backbone: str) -> str:
     """The layer that conf/backbone names for ``backbone``."""
-    from vadbench.backbones.catalog import load_config
+    from vadbench.backbones.model_zoo import load_config
 
     return load_config(backbone).layer
 

@@ -14,7 +14,7 @@ import numpy as np
 from vadbench.backbones import architecture, imports
 from vadbench.backbones.publishers import Facts
 from vadbench.backbones.weights import RANDOM_RECIPE, Weights, find
-from vadbench.config import BackboneConfig
+from vadbench.config.schema import BackboneConfig
 from vadbench.errors import ConfigError, nearest
 
 if TYPE_CHECKING:

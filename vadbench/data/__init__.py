@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 def load(name: str, root: str | None = None, **settings: Any) -> Dataset:
     """The data set ``name`` from Python: ``load("ucsd_ped2", root="/data/ucsd")``; settings as in conf/dataset."""
-    from vadbench.compose import compose
-    from vadbench.data.catalog import load_dataset
+    from vadbench.config.compose import compose
+    from vadbench.data.registry import load_dataset
 
     chosen = {"root": root, **settings}
     words = [f"dataset.{key}={'null' if value is None else value}" for key, value in chosen.items()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from vadbench.data.source import Encoding
+from vadbench.data.readers.source import Encoding
 from vadbench.data.video import Dataset, Video
 
 _FACTOR = 2  # how far a test video's bit rate may lie outside those of the training videos

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from vadbench.config import DatasetConfig
-from vadbench.data.catalog import DATASETS, bytes_on_disk, counts, dataset_digest, label_digest, load_dataset
-from vadbench.data.fault_lines import fault_lines
-from vadbench.data.frames import ImageFolder
-from vadbench.data.ground_truth import disagreement
-from vadbench.data.layout import label_roots, near_folder
-from vadbench.data.masks import StackMasks, any_of
-from vadbench.data.source import Fault, Source
+from vadbench.config.schema import DatasetConfig
+from vadbench.data.datasets.folder_layout import label_roots, near_folder
+from vadbench.data.labels.published import disagreement
+from vadbench.data.readers.fault_lines import fault_lines
+from vadbench.data.readers.image_folder import ImageFolder
+from vadbench.data.readers.masks import StackMasks, any_of
+from vadbench.data.readers.source import Fault, Source
+from vadbench.data.registry import DATASETS, bytes_on_disk, counts, dataset_digest, label_digest, load_dataset
 from vadbench.data.video import Dataset, Video
 from vadbench.errors import ConfigError, DataError, VadbenchError, nearest
 
@@ -256,7 +256,7 @@ other origin differ from the official ones. Exit status 1 if there are problems;
 
 def run(words: list[str]) -> int:
     """``python -m vadbench check``, see :data:`USAGE`; 0, or 1 if there are problems."""
-    from vadbench.compose import compose
+    from vadbench.config.compose import compose
 
     if not words or "--help" in words or "-h" in words:
         print(USAGE)

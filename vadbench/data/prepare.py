@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vadbench.compose import compose
+from vadbench.config.compose import compose
 from vadbench.data.check import check, format_report
-from vadbench.data.fetch import Remote, download, unpack
+from vadbench.data.download import Remote, download, unpack
 from vadbench.errors import DataError, VadbenchError
 
 # Digests and sizes as several independent users recorded them; the publishers give an MD5 for UCSD only.
@@ -115,7 +115,7 @@ def check_all(root: Path, names: list[str]) -> int:
 
 def shanghaitech(root: Path) -> int:
     """Check ShanghaiTech under ``root``, or print what to click and where to put it."""
-    from vadbench.data.shanghaitech import EXPECTED_TREE
+    from vadbench.data.datasets.shanghaitech import EXPECTED_TREE
 
     try:
         return check_all(root, ["shanghaitech"])

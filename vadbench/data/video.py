@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
-    from vadbench.config import AnyDataset
+    from vadbench.config.schema import AnyDataset
 
 
 class FrameSource(Protocol):

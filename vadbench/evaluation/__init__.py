@@ -1,11 +1,11 @@
 """Metrics, protocols and intervals: pure functions over arrays."""
 
-from vadbench.evaluation.bootstrap import bootstrap, paired_bootstrap
-from vadbench.evaluation.card import format_card, protocol_card
-from vadbench.evaluation.criterion import PixelCriterion, dual_pixel_criterion, pixel_criterion
-from vadbench.evaluation.delay import DetectionDelay, detection_delay
 from vadbench.evaluation.evaluate import Evaluation, evaluate
-from vadbench.evaluation.frame import (
+from vadbench.evaluation.intervals.bootstrap import bootstrap, paired_bootstrap
+from vadbench.evaluation.intervals.interval import Interval
+from vadbench.evaluation.intervals.region_bootstrap import bootstrap_regions
+from vadbench.evaluation.metrics.delay import DetectionDelay, detection_delay
+from vadbench.evaluation.metrics.frame import (
     average_precision,
     equal_error_rate,
     frame_auroc,
@@ -15,14 +15,14 @@ from vadbench.evaluation.frame import (
     roc_curve,
     undefined_videos,
 )
-from vadbench.evaluation.intervals import Interval
-from vadbench.evaluation.pixel import aupro, pixel_auroc, pixel_average_precision, pixel_f1, pixel_metrics
-from vadbench.evaluation.protocols import apply, load_protocol, load_protocols, protocol_names
-from vadbench.evaluation.region_bootstrap import bootstrap_regions
-from vadbench.evaluation.region_maps import detections_from_maps, rbdc_tbdc_from_maps
-from vadbench.evaluation.regions import RegionCriteria, rbdc_tbdc
-from vadbench.evaluation.thresholds import f1_at, oracle_f1, training_threshold
-from vadbench.evaluation.tracks import read_tracks, tracks_from_masks
+from vadbench.evaluation.metrics.pixel import aupro, pixel_auroc, pixel_average_precision, pixel_f1, pixel_metrics
+from vadbench.evaluation.metrics.pixel_criterion import PixelCriterion, dual_pixel_criterion, pixel_criterion
+from vadbench.evaluation.metrics.region_maps import detections_from_maps, rbdc_tbdc_from_maps
+from vadbench.evaluation.metrics.regions import RegionCriteria, rbdc_tbdc
+from vadbench.evaluation.metrics.thresholds import f1_at, oracle_f1, training_threshold
+from vadbench.evaluation.metrics.tracks import read_tracks, tracks_from_masks
+from vadbench.evaluation.protocols.card import format_card, protocol_card
+from vadbench.evaluation.protocols.protocol import apply, load_protocol, load_protocols, protocol_names
 
 __all__ = [
     "DetectionDelay",

@@ -13,22 +13,30 @@ import numpy as np
 import pandas as pd
 
 from vadbench.evaluation import baselines
-from vadbench.evaluation.bootstrap import bootstrap
-from vadbench.evaluation.card import protocol_card
-from vadbench.evaluation.delay import detection_delay
-from vadbench.evaluation.frame import (
+from vadbench.evaluation.inputs import each_video, frame_label_digest
+from vadbench.evaluation.intervals.bootstrap import bootstrap
+from vadbench.evaluation.intervals.metric_entry import blanked, entry
+from vadbench.evaluation.map_metrics import map_metrics
+from vadbench.evaluation.metrics.delay import detection_delay
+from vadbench.evaluation.metrics.frame import (
     average_precision,
     equal_error_rate,
     frame_auroc,
     undefined_videos,
 )
-from vadbench.evaluation.inputs import each_video, frame_label_digest
-from vadbench.evaluation.map_metrics import map_metrics
-from vadbench.evaluation.maps import FrameArrays
-from vadbench.evaluation.metric_entry import blanked, entry
-from vadbench.evaluation.protocols import Applied, Protocol, apply, blank_reason, load_protocol, load_protocols, named
-from vadbench.evaluation.regions import RegionCriteria
-from vadbench.evaluation.thresholds import f1_at, oracle_f1, training_threshold
+from vadbench.evaluation.metrics.maps import FrameArrays
+from vadbench.evaluation.metrics.regions import RegionCriteria
+from vadbench.evaluation.metrics.thresholds import f1_at, oracle_f1, training_threshold
+from vadbench.evaluation.protocols.card import protocol_card
+from vadbench.evaluation.protocols.protocol import (
+    Applied,
+    Protocol,
+    apply,
+    blank_reason,
+    load_protocol,
+    load_protocols,
+    named,
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +47,8 @@ class Evaluation:
     ----------
     metrics: name to ``{"value", "ci_low", "ci_high", "n_videos", "protocol", "undefined_videos", ...}``, JSON-able but
         for NaN, which stands for undefined, or for a number that means nothing, for the reason under "blank" (see
-        :func:`vadbench.evaluation.protocols.blank_reason`). An entry with ``"oracle": True`` has read the test labels.
+        :func:`vadbench.evaluation.protocols.protocol.blank_reason`). An entry with ``"oracle": True`` has read the
+        test labels.
     per_video: columns video, n_frames, n_anomalous, auroc, ap under the primary protocol (NaN where a video is all of
         one class, or where the numbers are blank).
     baselines: name to such an entry (micro frame AUROC), under the same protocol.

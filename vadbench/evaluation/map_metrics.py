@@ -11,21 +11,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from vadbench.evaluation import ranks
-from vadbench.evaluation.bootstrap import bootstrap
-from vadbench.evaluation.criterion import CriterionScores, criterion_scores
-from vadbench.evaluation.frame import equal_error_rate, frame_auroc
-from vadbench.evaluation.histogram import pixel_histogram
-from vadbench.evaluation.intervals import Interval, interval
-from vadbench.evaluation.maps import FrameArrays
-from vadbench.evaluation.metric_entry import entry
-from vadbench.evaluation.pixel_table import MAX_ANOMALOUS, TooManyPixels, pixel_table_by_video
-from vadbench.evaluation.region_bootstrap import bootstrap_regions
-from vadbench.evaluation.region_maps import rbdc_tbdc_from_maps
-from vadbench.evaluation.regions import RegionCriteria, rbdc_tbdc
-from vadbench.evaluation.resampled import Draw
-from vadbench.evaluation.tracks import to_edges, tracks_from_masks
-from vadbench.evaluation.video_bins import centred
+from vadbench.evaluation.intervals.bootstrap import bootstrap
+from vadbench.evaluation.intervals.interval import Interval, interval
+from vadbench.evaluation.intervals.metric_entry import entry
+from vadbench.evaluation.intervals.pixel_bins import centred
+from vadbench.evaluation.intervals.region_bootstrap import bootstrap_regions
+from vadbench.evaluation.intervals.resampled import Draw
+from vadbench.evaluation.metrics import ranks
+from vadbench.evaluation.metrics.frame import equal_error_rate, frame_auroc
+from vadbench.evaluation.metrics.maps import FrameArrays
+from vadbench.evaluation.metrics.pixel_criterion import CriterionScores, criterion_scores
+from vadbench.evaluation.metrics.pixel_histogram import pixel_histogram
+from vadbench.evaluation.metrics.pixel_table import MAX_ANOMALOUS, TooManyPixels, pixel_table_by_video
+from vadbench.evaluation.metrics.region_maps import rbdc_tbdc_from_maps
+from vadbench.evaluation.metrics.regions import RegionCriteria, rbdc_tbdc
+from vadbench.evaluation.metrics.tracks import to_edges, tracks_from_masks
 
 Maps = Mapping[str, FrameArrays]
 

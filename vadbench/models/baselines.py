@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from vadbench.config import RunConfig
+from vadbench.config.schema import RunConfig
 from vadbench.data.video import Video
 from vadbench.density.base import Remember
 from vadbench.errors import one_of
 from vadbench.models.base import Extractor, Features, VideoScores
-from vadbench.models.flow_maps import FlowMaps
+from vadbench.models.clips.flow_maps import FlowMaps
 
 BASELINES = ("random", "position", "frame_difference", "flow_percentile")
 
@@ -77,7 +77,7 @@ class Baseline:
 
     name: "random" (see :func:`random_scores`), "position" (:func:`position_scores`), "frame_difference" (mean squared
         difference of neighbouring grey frames) or "flow_percentile" (the 99.5th percentile of the optical flow speed in
-        a frame, see :class:`vadbench.models.flow_maps.FlowMaps`).
+        a frame, see :class:`vadbench.models.clips.flow_maps.FlowMaps`).
     """
 
     def __init__(self, name: str, seed: int = 0) -> None:

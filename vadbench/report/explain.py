@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from vadbench.errors import DataError, VadbenchError, nearest
-from vadbench.report.find_run import RUN_HELP, add_results, find_run
-from vadbench.run_folder import RunFolder
+from vadbench.runs.find_run import RUN_HELP, add_results, find_run
+from vadbench.runs.run_folder import RunFolder
 
 STREAMS = ("velocity", "pose", "deep")
 
@@ -121,8 +121,8 @@ def load_frame(folder: Path, video: str, frame: int) -> np.ndarray:
     import yaml
     from pydantic import TypeAdapter
 
-    from vadbench.config import AnyDataset
-    from vadbench.data.catalog import load_dataset
+    from vadbench.config.schema import AnyDataset
+    from vadbench.data.registry import load_dataset
 
     values = yaml.safe_load((folder / "config.yaml").read_text())["dataset"]
     if values.get("made_in_python"):

@@ -61,7 +61,7 @@ def _data_lines(record: Mapping[str, Any]) -> list[str]:
 def _metric_lines(record: Mapping[str, Any]) -> list[str]:
     if not record["metrics"]:
         return ["  no metrics: no labels, or the evaluator is switched off", ""]
-    from vadbench.evaluation.metric_entry import INTERVAL_HEADS, interval_cells, note_lines
+    from vadbench.evaluation.intervals.metric_entry import INTERVAL_HEADS, interval_cells, note_lines
 
     own = record.get("objects", {}).get("evaluator") is not None
     names = {name: name for name in record["metrics"]} if own else _HEADLINES

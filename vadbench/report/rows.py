@@ -12,10 +12,10 @@ from typing import Any, TypeGuard
 
 import yaml
 
-from vadbench.defaults import without_written_out
+from vadbench.config.defaults import without_written_out
 
 TOO_WIDE = 0.3
-"""Width above which an interval means little: ``WIDE`` of vadbench.evaluation.intervals, which takes long to import."""
+"""Width above which an interval means little: ``WIDE`` of the module of intervals, which takes long to import."""
 
 HEADLINES = ("frame_auroc_micro", "frame_auroc_macro", "frame_ap", "frame_eer", "pixel_auroc")
 """Metrics of the default table, where a run has them."""

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vadbench.disk import BARRED, is_full
 from vadbench.errors import StoreError
+from vadbench.files import BARRED, is_full
 
 _AGAIN = "Nothing finished is lost: the same command goes on from here."
 

@@ -7,12 +7,12 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from vadbench.data.catalog import load_dataset
+from vadbench.data.registry import load_dataset
 from vadbench.data.video import Dataset
 from vadbench.errors import VadbenchError
+from vadbench.experiment.run import prepare, run_folder
 from vadbench.models.base import Extractor
-from vadbench.run_folder import RunFolder
-from vadbench.runner import prepare, run_folder
+from vadbench.runs.run_folder import RunFolder
 from vadbench.sweep.points import Point
 
 log = logging.getLogger(__name__)

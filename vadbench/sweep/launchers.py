@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import Any, Protocol
 
-from vadbench.config import LocalLauncher, RayLauncher, SlurmLauncher
+from vadbench.config.schema import LocalLauncher, RayLauncher, SlurmLauncher
 from vadbench.errors import MissingExtra, VadbenchError
 from vadbench.sweep.sweep_folder import SweepFolder
 from vadbench.sweep.worker import thread_variables, work_in

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from vadbench.config import RunConfig
+from vadbench.config.schema import RunConfig
 from vadbench.sweep.sweep_folder import SweepFolder
 
 

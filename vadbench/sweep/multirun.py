@@ -14,17 +14,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vadbench.config import LocalLauncher, RunConfig
+from vadbench.config.schema import LocalLauncher, RunConfig
 from vadbench.data.video import Dataset
-from vadbench.disk import require_writable, unwritable
 from vadbench.errors import VadbenchError
-from vadbench.runner import check_device, draw_missing, prepare
+from vadbench.experiment.run import check_device, draw_missing, prepare
+from vadbench.files import require_writable, unwritable
+from vadbench.runs.states import complete_since, settle, tried_since
 from vadbench.sweep.inventory import Inventory, Item
 from vadbench.sweep.launchers import Launcher, Worker, finish, start
 from vadbench.sweep.lease import visible_gpus
 from vadbench.sweep.mirroring import SweepMirror
 from vadbench.sweep.points import Point, expand
-from vadbench.sweep.states import complete_since, settle, tried_since
 from vadbench.sweep.sweep_folder import SweepFolder, Task, Work
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ def run(words: list[str]) -> int:
     ------
     VadbenchError: words that make no grid, ``on_existing=error`` and a point that exists, a launcher that can't start.
     """
-    from vadbench.report.table import sweep_table
+    from vadbench.report.tables import sweep_table
 
     points = expand(words)
     if isinstance(points[0].config.launcher, LocalLauncher | None):  # other machines may have other devices

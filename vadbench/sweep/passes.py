@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from vadbench.data.video import Dataset, Video
 from vadbench.models.base import Extractor, source_of
 from vadbench.models.baselines import from_frames
-from vadbench.models.clips import ClipExtractor
+from vadbench.models.clips.extractor import ClipExtractor
 from vadbench.store.key import digest
 from vadbench.sweep.inventory import Item
 
@@ -91,7 +91,7 @@ def _pass_key(item: Item) -> str:
 
 def _one_pass(group: Sequence[Item]) -> ClipExtractor | None:
     """One extractor for all layers of ``group``; None if it would not make exactly what the single ones make."""
-    from vadbench.backbones import catalog
+    from vadbench.backbones import model_zoo
 
     first, config = group[0].extractor, group[0].point.config
     assert isinstance(first, ClipExtractor)
@@ -100,7 +100,7 @@ def _one_pass(group: Sequence[Item]) -> ClipExtractor | None:
     for item in group:
         assert item.extractor is not None
         specs.update(item.extractor.outputs())
-    backbone = catalog.build(config.backbone, tuple(specs), config.seed, config.runtime.device)
+    backbone = model_zoo.build(config.backbone, tuple(specs), config.seed, config.runtime.device)
     together = ClipExtractor(backbone, first.plan, first.pre_processor, first.batch_size, first.short_videos)
     assert group[0].dataset is not None
     together.prepare(group[0].dataset.train)

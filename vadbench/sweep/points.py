@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vadbench.compose import compose, user_config_dirs
-from vadbench.config import RunConfig
+from vadbench.config.compose import compose, user_config_dirs
+from vadbench.config.from_hydra import refuse_overrides
+from vadbench.config.schema import RunConfig
 from vadbench.errors import ConfigError
-from vadbench.from_hydra import refuse_overrides
 
 # Where a sweep keeps things and who does it: one answer for all points.
 _COMMON = ("results", "launcher", "tracking", "store", "on_existing")

@@ -69,7 +69,7 @@ def work_in(folder: str, rank: int, world: int, items: Sequence[Item] | None = N
 
 
 def _items(tasks: Sequence[Task]) -> list[Item]:
-    from vadbench.compose import compose
+    from vadbench.config.compose import compose
     from vadbench.sweep.inventory import Inventory
     from vadbench.sweep.points import Point
 
@@ -77,7 +77,7 @@ def _items(tasks: Sequence[Task]) -> list[Item]:
 
 
 def _work(sweep: SweepFolder, work: Work, rank: int, world: int, items: Sequence[Item]) -> None:
-    from vadbench.runner import open_store
+    from vadbench.experiment.run import open_store
     from vadbench.sweep.passes import passes
 
     sound = [(task, item) for task, item in zip(work.tasks, items, strict=True) if not item.fault]
@@ -124,7 +124,7 @@ def _own_first(pairs: list[Any], rank: int, world: int) -> list[Any]:
 
 def _wanted(item: Item, work: Work) -> bool:
     """True unless a point is done, was tried in this start, or is in another worker's hands."""
-    from vadbench.sweep.states import complete_since, tried_since
+    from vadbench.runs.states import complete_since, tried_since
 
     assert item.folder is not None
     state = item.folder.state
@@ -141,7 +141,7 @@ def _wanted(item: Item, work: Work) -> bool:
 
 def _run_point(sweep: SweepFolder, task: Task, item: Item, work: Work) -> None:
     """Run one point; what goes wrong is recorded and stops nothing but this point."""
-    from vadbench.runner import run
+    from vadbench.experiment.run import run
 
     assert item.folder is not None
     config = item.point.config

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from vadbench.run_folder import RunFolder
+from vadbench.runs.run_folder import RunFolder
 
 FINGERPRINT = "vadbench.fingerprint"
 """Tag by which an entry is found again."""

@@ -13,17 +13,17 @@ import numpy as np
 import pytest
 import torch
 
-from vadbench.backbones import architecture, catalog
+from vadbench.backbones import architecture, model_zoo
 from vadbench.backbones.network import Network
 from vadbench.backbones.publishers import FACTS
-from vadbench.config import BackboneConfig
+from vadbench.config.schema import BackboneConfig
 from vadbench.errors import ConfigError, WeightsError
 
 LAYERS = ("blocks.2", "blocks.4")
 
 
 def small(name: str = "x3d_xs", **changes: Any) -> BackboneConfig:
-    return replace(catalog.load_config(name), clip_length=4, size=(32, 48), **{"weights": "random", **changes})
+    return replace(model_zoo.load_config(name), clip_length=4, size=(32, 48), **{"weights": "random", **changes})
 
 
 def clips(n: int = 3, seed: int = 0) -> np.ndarray:
@@ -32,7 +32,7 @@ def clips(n: int = 3, seed: int = 0) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def random_network() -> Network:
-    network = catalog.build(small(), LAYERS, seed=3)
+    network = model_zoo.build(small(), LAYERS, seed=3)
     assert isinstance(network, Network)
     network.calibrate(clips(5, seed=1))
     return network
@@ -40,7 +40,7 @@ def random_network() -> Network:
 
 def test_features_have_the_listed_shapes_for_every_clip(random_network: Network) -> None:
     features = random_network(clips())
-    shapes = {layer.name: layer.shape for layer in catalog.layers(small())}
+    shapes = {layer.name: layer.shape for layer in model_zoo.layers(small())}
     assert tuple(features) == LAYERS
     for layer in LAYERS:
         assert features[layer].shape == (3, *shapes[layer])
@@ -52,7 +52,7 @@ def test_features_have_the_listed_shapes_for_every_clip(random_network: Network)
 def test_the_same_seed_gives_the_same_bits_and_leaves_the_global_random_state(random_network: Network) -> None:
     torch.manual_seed(5)
     state = torch.random.get_rng_state()
-    again, other = (catalog.build(small(), LAYERS, seed=seed) for seed in (3, 4))
+    again, other = (model_zoo.build(small(), LAYERS, seed=seed) for seed in (3, 4))
     for network in (again, other):
         network.calibrate(clips(5, seed=1))
     expected = random_network(clips())
@@ -63,7 +63,7 @@ def test_the_same_seed_gives_the_same_bits_and_leaves_the_global_random_state(ra
 
 
 def test_a_layer_alone_gives_the_bits_that_it_gives_among_others(random_network: Network) -> None:
-    alone = catalog.build(small(), ("blocks.2",), seed=3)
+    alone = model_zoo.build(small(), ("blocks.2",), seed=3)
     alone.calibrate(clips(5, seed=1))
     np.testing.assert_array_equal(alone(clips())["blocks.2"], random_network(clips())["blocks.2"])
 
@@ -94,12 +94,12 @@ def test_calibration_is_the_mean_over_clips_of_their_statistics(random_network: 
 
 def test_calibration_without_clips_is_an_error() -> None:
     with pytest.raises(ConfigError, match="at least one training clip"):
-        catalog.build(small(), ("blocks.0",)).calibrate([])
+        model_zoo.build(small(), ("blocks.0",)).calibrate([])
 
 
 def test_what_needs_calibration_is_known_before_anything_is_built() -> None:
-    assert catalog.build(small()).needs_calibration
-    assert not catalog.build(small("swin3d_t")).needs_calibration
+    assert model_zoo.build(small()).needs_calibration
+    assert not model_zoo.build(small("swin3d_t")).needs_calibration
 
 
 def stand_in(folder: Path, name: str, file: str, wrap: str | None) -> torch.nn.Module:
@@ -119,7 +119,7 @@ def test_a_zoo_checkpoint_is_loaded_checked_and_used(tmp_path: Path, monkeypatch
     whole = stand_in(tmp_path, "x3d_xs", "X3D_XS.pyth", "model_state")
     seen: list[torch.Tensor] = []
     whole.get_submodule("blocks.4").register_forward_hook(lambda m, i, o: seen.append(o))
-    network = catalog.build(small(weights="pretrained"), ("blocks.4",))
+    network = model_zoo.build(small(weights="pretrained"), ("blocks.4",))
     assert isinstance(network, Network)
     features = network(clips(1))["blocks.4"]
     with torch.inference_mode(), pytest.raises(RuntimeError):  # the head needs a larger clip
@@ -138,12 +138,12 @@ def test_a_torchvision_checkpoint_with_a_wrong_digest_is_refused(
     monkeypatch.setenv("VADBENCH_WEIGHTS", str(tmp_path))
     stand_in(tmp_path, "r3d_18", "r3d_18-b3b3357e.pth", None)
     with pytest.raises(WeightsError, match=r"r3d_18-b3b3357e\.pth: its SHA-256 begins with"):
-        catalog.build(small("r3d_18", weights="pretrained"))
+        model_zoo.build(small("r3d_18", weights="pretrained"))
 
 
 def test_a_checkpoint_by_path_and_one_of_another_network(tmp_path: Path) -> None:
     whole = stand_in(tmp_path, "r3d_18", "mine.pth", "state_dict")
-    network = catalog.build(small("r3d_18", weights=str(tmp_path / "mine.pth")), ("layer4",))
+    network = model_zoo.build(small("r3d_18", weights=str(tmp_path / "mine.pth")), ("layer4",))
     seen: list[torch.Tensor] = []
     whole.get_submodule("layer4").register_forward_hook(lambda m, i, o: seen.append(o))
     with torch.inference_mode():
@@ -151,13 +151,13 @@ def test_a_checkpoint_by_path_and_one_of_another_network(tmp_path: Path) -> None
     np.testing.assert_allclose(
         network(clips(1))["layer4"], seen[0].numpy(), rtol=1e-3, atol=1e-4 * float(seen[0].abs().max())
     )
-    wrong = catalog.build(small("mc3_18", weights=str(tmp_path / "mine.pth")), ("layer4",))
+    wrong = model_zoo.build(small("mc3_18", weights=str(tmp_path / "mine.pth")), ("layer4",))
     with pytest.raises(WeightsError, match=r"(?s)another network.*of another shape: .*in place of"):
         wrong(clips(1))
 
 
 def test_bfloat16_is_close_and_its_own_spec(random_network: Network) -> None:
-    low = catalog.build(small(precision="bfloat16"), LAYERS, seed=3)
+    low = model_zoo.build(small(precision="bfloat16"), LAYERS, seed=3)
     low.calibrate(clips(5, seed=1))
     a, b = random_network(clips())["blocks.4"], low(clips())["blocks.4"]
     assert b.dtype == np.float32
@@ -170,12 +170,12 @@ def test_a_spec_holds_what_matters_and_neither_device_nor_neighbours(random_netw
     spec = random_network.spec("blocks.4")
     assert spec["libraries"].keys() == {"torch", "torchvision", "pytorchvideo"}
     others = [
-        catalog.build(small(), ("blocks.4",), seed=4).spec("blocks.4"),
-        catalog.build(small("x3d_s"), ("blocks.4",), seed=3).spec("blocks.4"),
+        model_zoo.build(small(), ("blocks.4",), seed=4).spec("blocks.4"),
+        model_zoo.build(small("x3d_s"), ("blocks.4",), seed=3).spec("blocks.4"),
         random_network.spec("blocks.2"),
     ]
     assert all(other != spec for other in others)
-    assert catalog.build(small(), ("blocks.4",), seed=3, device="auto").spec("blocks.4") == spec
+    assert model_zoo.build(small(), ("blocks.4",), seed=3, device="auto").spec("blocks.4") == spec
 
 
 @pytest.mark.parametrize(
@@ -192,21 +192,21 @@ def test_a_spec_holds_what_matters_and_neither_device_nor_neighbours(random_netw
 )
 def test_a_layer_that_can_not_be_had_is_refused_at_once(change: dict[str, str], layer: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        catalog.build(small(**{"name": "x3d_xs", **change}), (layer,))
+        model_zoo.build(small(**{"name": "x3d_xs", **change}), (layer,))
 
 
 def test_a_clip_too_short_for_the_default_layer_is_refused_at_once() -> None:
     with pytest.raises(
         ConfigError, match=r"'features\.15' of backbone 's3d': it can't be computed for clips of 4 frames"
     ):
-        catalog.build(small("s3d"))
+        model_zoo.build(small("s3d"))
 
 
 def test_a_node_that_is_no_feature_map_is_refused() -> None:
     config = small("swin3d_t")
     (parameter,) = [n for n in architecture.traced_graph(config, FACTS["swin3d_t"]).nodes if "0_0_attn_qkv_weight" in n]
     with pytest.raises(ConfigError, match="it is not a feature map"):
-        catalog.build(config, (parameter,))
+        model_zoo.build(config, (parameter,))
 
 
 @pytest.mark.parametrize("device", ["cuda:7", "gpu"])
@@ -214,7 +214,7 @@ def test_a_device_that_is_not_there_is_refused(device: str) -> None:
     if device == "cuda:7" and torch.cuda.device_count() > 7:
         pytest.skip("this machine has eight GPUs")
     with pytest.raises(ConfigError, match=f"runtime.device={device}"):
-        catalog.build(small(), ("blocks.0",), device=device)
+        model_zoo.build(small(), ("blocks.0",), device=device)
 
 
 def test_bytes_are_refused_where_floats_are_needed(random_network: Network) -> None:
@@ -230,7 +230,7 @@ def test_torchvision_that_does_not_fit_torch_is_explained(tmp_path: Path) -> Non
     (fake / "__init__.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')\n")
     code = (
         "from vadbench.backbones import catalog, imports\n"
-        "try:\n    catalog.layers(catalog.load_config('x3d_s'))\n"
+        "try:\n    model_zoo.layers(model_zoo.load_config('x3d_s'))\n"
         "except imports.BrokenInstall as error:\n    print(error)\n"
     )
     done = subprocess.run(

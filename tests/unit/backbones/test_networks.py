@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from vadbench.backbones import architecture, catalog
+from vadbench.backbones import architecture, model_zoo
 from vadbench.backbones.graph import NetworkGraph, cut
 from vadbench.backbones.publishers import FACTS, Facts
-from vadbench.config import BackboneConfig
+from vadbench.config.schema import BackboneConfig
 
 NETWORKS = [name for name, facts in FACTS.items() if facts.is_network]
 SMALL = {"s3d": (16, 32, 48)}
@@ -46,7 +46,7 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
     name = request.param
     facts = FACTS[name]
     t, h, w = facts.fixed_input or SMALL.get(name, (4, 32, 48))
-    config = replace(catalog.load_config(name), weights="random", clip_length=t, size=(h, w))
+    config = replace(model_zoo.load_config(name), weights="random", clip_length=t, size=(h, w))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = away_from_the_identity(architecture.bare_network(facts))

@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter
 
-from vadbench.config import AnyDataset
-from vadbench.paths import CONF
+from vadbench.config.paths import CONF
+from vadbench.config.schema import AnyDataset
 
 
 def config(name: str, root: Path | str | None, **keys: Any) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import scipy.io
 
-from .clips import write_images, write_video
+from tests.unit.data.clips import write_images, write_video
 
 
 def lossless(codec: str, pixels: str, **options: str) -> Callable[[Path, np.ndarray], Path]:

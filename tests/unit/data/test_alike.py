@@ -8,20 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vadbench.cli import main
-from vadbench.compose import compose
+from tests.unit.data.clips import moving_clip, write_images, write_video
+from tests.unit.data.configs import config
+from tests.unit.data.trees import official_ped
+from vadbench.cli.main import main
+from vadbench.config.compose import compose
 from vadbench.data.alike import encodings, sizes
-from vadbench.data.catalog import load_dataset
 from vadbench.data.check import check
-from vadbench.data.source import Encoding, Policy, Source
+from vadbench.data.readers.source import Encoding, Policy, Source
+from vadbench.data.readers.video_file import VideoFile
+from vadbench.data.registry import load_dataset
 from vadbench.data.video import Dataset, Video
-from vadbench.data.video_file import VideoFile
 from vadbench.sweep.inventory import Inventory
 from vadbench.sweep.points import Point
-
-from .clips import moving_clip, write_images, write_video
-from .configs import config
-from .trees import official_ped
 
 
 def mixed(root: Path) -> Path:

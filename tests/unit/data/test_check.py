@@ -9,16 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vadbench.data import official_files
-from vadbench.data.catalog import dataset_digest, label_digest, load_dataset
-from vadbench.data.check import check, format_report, run
-from vadbench.data.official_files import certify, clip_lengths
-from vadbench.data.official_files import official_files as table_of
-from vadbench.errors import ConfigError, DataError
-
-from .clips import box_masks, write_images
-from .configs import config
-from .trees import (
+from tests.unit.data.clips import box_masks, write_images
+from tests.unit.data.configs import config
+from tests.unit.data.trees import (
     SIZE,
     avenue_masks,
     copied_ped,
@@ -29,6 +22,12 @@ from .trees import (
     write_list,
     write_ranges_mat,
 )
+from vadbench.data.check import check, format_report, run
+from vadbench.data.datasets import official_files
+from vadbench.data.datasets.official_files import certify, clip_lengths
+from vadbench.data.datasets.official_files import official_files as table_of
+from vadbench.data.registry import dataset_digest, label_digest, load_dataset
+from vadbench.errors import ConfigError, DataError
 
 
 def test_the_report_of_a_partial_set(tmp_path: Path) -> None:

@@ -7,15 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vadbench.data.catalog import load_dataset
+from tests.unit.data.clips import write_images
+from tests.unit.data.configs import config
+from tests.unit.data.trees import copied_ped, write_ranges_mat
 from vadbench.data.check import check, format_report
-from vadbench.data.known_labels import edited, official_labels
+from vadbench.data.datasets.known_labels import edited, official_labels
+from vadbench.data.registry import load_dataset
 from vadbench.data.video import Dataset
-from vadbench.evaluation.known_sets import KNOWN, label_bits_digest
-
-from .clips import write_images
-from .configs import config
-from .trees import copied_ped, write_ranges_mat
+from vadbench.evaluation.score_files.known_sets import KNOWN, label_bits_digest
 
 SETS = ["ucsd_ped1", "ucsd_ped2", "avenue", "shanghaitech"]
 
@@ -63,6 +62,6 @@ def test_an_edited_label_file_is_called_that(tmp_path: Path) -> None:
 def test_edits_that_leave_the_count_as_it_is_are_not_comparable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vadbench.data.catalog._is_official", lambda dataset: True)
+    monkeypatch.setattr("vadbench.data.registry._is_official", lambda dataset: True)
     assert ped2(tmp_path / "official", [[], [], [(1, 146)]]).comparable
     assert not ped2(tmp_path / "moved", [[], [], [(5, 150)]]).comparable

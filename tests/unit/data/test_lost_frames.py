@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vadbench.data.catalog import load_dataset
-from vadbench.data.source import Policy
+from tests.unit.data.clips import box_masks, moving_clip, packets, write_images, write_video
+from tests.unit.data.configs import config
+from tests.unit.data.sites import write_lines
+from vadbench.data.readers.source import Policy
+from vadbench.data.readers.video_file import VideoFile
+from vadbench.data.registry import load_dataset
 from vadbench.data.video import Dataset
-from vadbench.data.video_file import VideoFile
-
-from .clips import box_masks, moving_clip, packets, write_images, write_video
-from .configs import config
-from .sites import write_lines
 
 FRAMES = 60
 SIZE = (144, 192)

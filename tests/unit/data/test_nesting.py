@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from vadbench.data.catalog import load_dataset
+from tests.unit.data.clips import moving_clip, write_images
+from tests.unit.data.configs import config
+from tests.unit.data.trees import official_avenue, shanghaitech
+from vadbench.data.registry import load_dataset
 from vadbench.errors import DataError
-
-from .clips import moving_clip, write_images
-from .configs import config
-from .trees import official_avenue, shanghaitech
 
 
 def said_of(name: str, root: Path) -> str:

@@ -15,10 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.data.trees import official_avenue, shanghaitech
 from vadbench.data import prepare
-from vadbench.data.fetch import Remote
-
-from .trees import official_avenue, shanghaitech
+from vadbench.data.download import Remote
 
 SCRIPTS = Path(__file__).resolve().parents[3] / "scripts"
 

@@ -13,12 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vadbench.data.catalog import label_digest, load_dataset
+from tests.unit.data.clips import moving_clip, write_images
+from tests.unit.data.configs import config
+from tests.unit.data.sites import LABELS, LOSSLESS, LOSSY, MASKS, TRACKS
+from vadbench.data.registry import label_digest, load_dataset
 from vadbench.data.video import Dataset, Video
-
-from .clips import moving_clip, write_images
-from .configs import config
-from .sites import LABELS, LOSSLESS, LOSSY, MASKS, TRACKS
 
 FRAMES = 40
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import scipy.io
 
-from .clips import box_masks, moving_clip, write_images, write_video
+from tests.unit.data.clips import box_masks, moving_clip, write_images, write_video
 
 SIZE = (30, 40)
 

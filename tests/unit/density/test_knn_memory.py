@@ -12,7 +12,7 @@ import pytest
 _PROGRAM = """
 import json, sys, time
 import numpy as np
-from vadbench.provenance import forget_peak_memory, peak_memory_mb
+from vadbench.runs.provenance import forget_peak_memory, peak_memory_mb
 forget_peak_memory()
 from vadbench.density.knn import GroupedKNNEstimator
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from vadbench.cli.evaluate import jsonable
 from vadbench.errors import DataError
 from vadbench.evaluation import (
     apply,
@@ -30,7 +31,6 @@ from vadbench.evaluation import (
     tracks_from_masks,
     training_threshold,
 )
-from vadbench.evaluation.exam import jsonable
 from vadbench.evaluation.map_metrics import _pixel_entries
 
 

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from tests.stand_ins import RandomFilters, video
-from vadbench.assess import assess
-from vadbench.data.source import ArrayFrames
+from vadbench.data.readers.source import ArrayFrames
 from vadbench.data.video import Dataset, Video
+from vadbench.experiment.evaluate_run import assess
+from vadbench.experiment.fit_and_score import score_dataset
 from vadbench.models.baselines import BASELINES, Baseline
-from vadbench.models.clips import ClipExtractor, ClipPlan, PreProcessor
-from vadbench.models.fuvas import Fuvas
-from vadbench.scoring import score_dataset
+from vadbench.models.clips.extractor import ClipExtractor, ClipPlan, PreProcessor
+from vadbench.models.clips.fuvas import Fuvas
 from vadbench.store.features import FeatureStore, MemoryStore
 
 N_TRAIN, N_TEST, N_FRAMES = 2, 2, 12
@@ -67,8 +67,8 @@ def test_the_method_and_the_line_under_every_run_are_the_same_number(name: str) 
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_every_baseline_is_a_method_of_its_own(name: str) -> None:
-    from vadbench.compose import compose
-    from vadbench.models.catalog import build
+    from vadbench.config.compose import compose
+    from vadbench.models.registry import build
 
     assert build(compose([f"model={name}", "dataset=synthetic"])).name == name  # type: ignore[attr-defined]
 
@@ -139,10 +139,10 @@ def test_flow_of_other_frames_is_not_shared() -> None:
 
 def test_a_plan_expects_the_flow_that_a_pass_waits_for(tmp_path: Any) -> None:
     """The store notes the seconds of flow and clips apart, so that sums count nothing twice; a plan adds them."""
-    from vadbench.compose import compose
-    from vadbench.data.catalog import load_dataset
+    from vadbench.cli.plan import make_plan
+    from vadbench.config.compose import compose
+    from vadbench.data.registry import load_dataset
     from vadbench.store.entry import entries
-    from vadbench.sweep.plan import make_plan
 
     words = ["model=fuvas", "backbone=flow_grid", "dataset=synthetic", "dataset.n_train=1", "dataset.n_test=1"]
     words += ["dataset.n_frames=30", "dataset.size=[64,64]", f"results={tmp_path}"]
@@ -159,8 +159,8 @@ def test_a_plan_expects_the_flow_that_a_pass_waits_for(tmp_path: Any) -> None:
 @pytest.mark.parametrize("name", BASELINES)
 def test_scores_that_changed_are_runs_of_their_own(name: str, tmp_path: Any) -> None:
     """What runs of random and position recorded before were other numbers than those printed under them."""
-    from vadbench.compose import compose
-    from vadbench.runner import run_folder
+    from vadbench.config.compose import compose
+    from vadbench.experiment.run import run_folder
 
     config, detector = compose([f"model={name}", "dataset=synthetic", f"results={tmp_path}"]), Baseline(name)
     now = run_folder(config, dataset(), detector).path

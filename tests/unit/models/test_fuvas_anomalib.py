@@ -12,13 +12,13 @@ from torch.nn.functional import interpolate
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from tests.stand_ins import video
-from vadbench.compose import compose
-from vadbench.config import FuvasConfig, PcaConfig, RunConfig
+from vadbench.config.compose import compose
+from vadbench.config.schema import FuvasConfig, PcaConfig, RunConfig
 from vadbench.data.video import Dataset, Video
-from vadbench.evaluation.protocols import apply, load_protocol
-from vadbench.models.catalog import build
-from vadbench.record import assumed_clips
-from vadbench.scoring import score_dataset
+from vadbench.evaluation.protocols.protocol import apply, load_protocol
+from vadbench.experiment.fit_and_score import score_dataset
+from vadbench.experiment.record import assumed_clips
+from vadbench.models.registry import build
 
 PRESET = ["experiment=fuvas_anomalib", "dataset=ucsd_ped2", "dataset.root=/data"]
 SIZE = (48, 40)  # one side of the videos below grows, one shrinks

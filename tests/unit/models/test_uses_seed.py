@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.small_ped2 import write_small_ped2
-from vadbench.compose import compose
-from vadbench.models.catalog import build
-from vadbench.runner import run
+from vadbench.config.compose import compose
+from vadbench.experiment.run import run
+from vadbench.models.registry import build
 
 FUVAS = ["model=fuvas", "backbone=flow_grid"]
 AI_VAD = ["model=ai_vad", "regions=none", "flow=dis", "model.velocity_crop_size=null", "runtime.device=cpu"]

@@ -11,11 +11,11 @@ import pytest
 import yaml
 
 from tests.unit.models.ai_vad.moving import street
-from vadbench.compose import compose
+from vadbench.config.compose import compose
 from vadbench.errors import DataError
+from vadbench.experiment.run import run as run_config
 from vadbench.report.explain import Explanation, _made_by, draw, explain, run
-from vadbench.run_folder import RunFolder
-from vadbench.runner import run as run_config
+from vadbench.runs.run_folder import RunFolder
 
 
 @pytest.fixture(scope="module")

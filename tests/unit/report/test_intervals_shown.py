@@ -11,15 +11,16 @@ import pandas as pd
 import pytest
 
 from tests.unit.tracking.run_folders import write_run
-from vadbench.evaluation import bootstrap, exam, frame_auroc
-from vadbench.evaluation.intervals import FEW_NOTE, WIDE, WIDE_NOTE
-from vadbench.evaluation.metric_entry import RANGES, entry, interval_cells, note_lines
-from vadbench.report.compare import compare, format_comparison
-from vadbench.report.page import page
+from vadbench.cli import evaluate
+from vadbench.evaluation import bootstrap, frame_auroc
+from vadbench.evaluation.intervals.interval import FEW_NOTE, WIDE, WIDE_NOTE
+from vadbench.evaluation.intervals.metric_entry import RANGES, entry, interval_cells, note_lines
+from vadbench.report.comparison import compare, format_comparison
+from vadbench.report.pages import page
 from vadbench.report.result import format_result
 from vadbench.report.rows import TOO_WIDE, rows
-from vadbench.report.table import format_rows
-from vadbench.run_folder import plain
+from vadbench.report.tables import format_rows
+from vadbench.runs.run_folder import plain
 
 OLD = {"value": 0.8, "ci_low": 0.156, "ci_high": 0.953, "n_videos": 12, "protocol": "raw", "undefined_videos": []}
 NAMES = {"model": "m", "backbone": None, "layer": None, "dataset": "d", "protocol": "raw"}
@@ -139,7 +140,7 @@ def test_a_comparison_of_few_videos_has_no_interval_and_no_verdict(tmp_path, n):
 def test_the_exam_prints_ranges_and_notes(tmp_path, capsys):
     for name, arrays in zip(("s", "l"), videos(7, 4.0), strict=True):
         np.savez(tmp_path / f"{name}.npz", **arrays)
-    assert exam.run([str(tmp_path / "s.npz"), "--labels", str(tmp_path / "l.npz")]) == 0
+    assert evaluate.run([str(tmp_path / "s.npz"), "--labels", str(tmp_path / "l.npz")]) == 0
     text = capsys.readouterr().out
     found = entry(bootstrap(frame_auroc, *videos(7, 4.0)), 7, "raw")
     row = next(line for line in text.splitlines() if "frame_auroc_micro" in line)

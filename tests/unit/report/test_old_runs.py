@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vadbench.config import check
-from vadbench.report.page import page
+from vadbench.config.schema import check
+from vadbench.experiment.run import draw_missing, prepare
+from vadbench.report.pages import page
 from vadbench.report.rows import rows
-from vadbench.report.table import find_runs, run
-from vadbench.runner import draw_missing, prepare
+from vadbench.report.tables import find_runs, run
 from vadbench.tracking.entry import read_entry
 
 OLD = Path(__file__).parents[2] / "old_runs"

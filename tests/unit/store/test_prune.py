@@ -13,12 +13,12 @@ import pytest
 from filelock import FileLock
 
 from tests.unit.store.stand_in import Rows, video
+from vadbench.cli.cache import run
 from vadbench.store import FeatureStore
 from vadbench.store import entry as entry_module
 from vadbench.store.entry import Entry, entries
 from vadbench.store.features import keys_of
 from vadbench.store.prune import held, prune
-from vadbench.store.verbs import run
 
 
 def _entry(root, seed: int) -> Entry:

@@ -32,7 +32,7 @@ def test_shares_are_a_balanced_partition(lengths, world):
 
 
 def _items(words, dataset):
-    from vadbench.models.catalog import build
+    from vadbench.models.registry import build
     from vadbench.sweep.inventory import Item
     from vadbench.sweep.points import expand
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vadbench.errors import VadbenchError
-from vadbench.run_folder import RunFolder
+from vadbench.runs.run_folder import RunFolder
 from vadbench.sweep.inventory import Item
 from vadbench.sweep.sweep_folder import SweepFolder, Task, Work
 from vadbench.sweep.worker import _own_first, _wanted, bounded_threads

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.tracking.run_folders import write_failed, write_run
-from vadbench.run_folder import RunFolder
+from vadbench.runs.run_folder import RunFolder
 from vadbench.tracking.entry import CONTENT, FINGERPRINT, read_entry, safe_name
 
 
@@ -104,7 +104,7 @@ def test_reading_an_entry_does_not_import_mlflow(tmp_path):
     folder = write_run(tmp_path)
     code = (
         "import sys; from pathlib import Path; from vadbench.tracking.entry import read_entry; "
-        "import vadbench.tracking.mlflow_mirror, vadbench.tracking.sync; "
+        "import vadbench.tracking.mlflow_mirror, vadbench.cli.sync; "
         f"assert read_entry(Path({str(folder)!r})); assert 'mlflow' not in sys.modules and 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

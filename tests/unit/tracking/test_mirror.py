@@ -14,10 +14,10 @@ import pytest
 from filelock import FileLock
 
 from tests.unit.tracking.run_folders import write_failed, write_run
-from vadbench.config import TrackingConfig
+from vadbench.cli.sync import run as sync_verb
+from vadbench.cli.sync import sync
+from vadbench.config.schema import TrackingConfig
 from vadbench.tracking.mlflow_mirror import Mirror, log_run, tracking_uri
-from vadbench.tracking.sync import run as sync_verb
-from vadbench.tracking.sync import sync
 
 MLFLOW = TrackingConfig("mlflow", None)
 
@@ -100,7 +100,7 @@ def test_a_writer_that_is_killed_leaves_nothing_running_after_sync(results):
     code = textwrap.dedent(f"""
         import os, signal
         from pathlib import Path
-        from vadbench.config import TrackingConfig
+        from vadbench.config.schema import TrackingConfig
         from vadbench.tracking.mlflow_mirror import log_run
         from mlflow.tracking import MlflowClient
         MlflowClient.set_terminated = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)
@@ -186,7 +186,7 @@ def test_without_mlflow_the_run_stays_on_disk(results):
     folder = write_run(results)
     code = (
         "import sys, logging; sys.modules['mlflow'] = None; logging.basicConfig(); from pathlib import Path; "
-        "from vadbench.config import TrackingConfig; from vadbench.tracking.mlflow_mirror import log_run; "
+        "from vadbench.config.schema import TrackingConfig; from vadbench.tracking.mlflow_mirror import log_run; "
         f"print(log_run(Path({str(folder)!r}), TrackingConfig('mlflow', None)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

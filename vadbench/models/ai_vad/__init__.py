@@ -5,14 +5,14 @@ from vadbench.density.combined import CombinedDensityEstimator
 from vadbench.density.gmm import GMMEstimator
 from vadbench.density.knn import GroupedKNNEstimator
 from vadbench.models.ai_vad.clip_model import AiVadModel, InferenceBatch
-from vadbench.models.ai_vad.deep import DeepExtractor
-from vadbench.models.ai_vad.detectors import NoDetector
-from vadbench.models.ai_vad.features import FeatureExtractor, FeatureType
-from vadbench.models.ai_vad.flow import FlowExtractor
 from vadbench.models.ai_vad.model import AiVad
-from vadbench.models.ai_vad.pose import PoseExtractor
-from vadbench.models.ai_vad.regions import ForegroundRules, RegionExtractor
-from vadbench.models.ai_vad.velocity import VelocityExtractor
+from vadbench.models.ai_vad.regions.detectors import NoDetector
+from vadbench.models.ai_vad.regions.region_extractor import ForegroundRules, RegionExtractor
+from vadbench.models.ai_vad.streams.deep import DeepExtractor
+from vadbench.models.ai_vad.streams.features import FeatureExtractor, FeatureType
+from vadbench.models.ai_vad.streams.flow import FlowExtractor
+from vadbench.models.ai_vad.streams.pose import PoseExtractor
+from vadbench.models.ai_vad.streams.velocity import VelocityExtractor
 from vadbench.models.one_class import LearningType
 
 __all__ = [

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from vadbench.backbones.network import torch_device
-from vadbench.config import RunConfig
-from vadbench.config_ai_vad import AiVadConfig, AttributeDensityConfig, FlowConfig, RegionsConfig
+from vadbench.config.ai_vad_keys import AiVadConfig, AttributeDensityConfig, FlowConfig, RegionsConfig
+from vadbench.config.schema import RunConfig
 from vadbench.density.base import BaseDensityEstimator
 from vadbench.density.combined import CombinedDensityEstimator
 from vadbench.density.gmm import GMMEstimator
 from vadbench.density.knn import GroupedKNNEstimator
 from vadbench.errors import ConfigError
-from vadbench.models.ai_vad.crops import Cropping
-from vadbench.models.ai_vad.deep import DeepExtractor
-from vadbench.models.ai_vad.detectors import build_detector
-from vadbench.models.ai_vad.features import FeatureExtractor
-from vadbench.models.ai_vad.flow import FlowExtractor
 from vadbench.models.ai_vad.model import AiVad
-from vadbench.models.ai_vad.pose import PoseExtractor
-from vadbench.models.ai_vad.regions import ForegroundRules, RegionExtractor
-from vadbench.models.ai_vad.velocity import VelocityExtractor
+from vadbench.models.ai_vad.regions.detectors import build_detector
+from vadbench.models.ai_vad.regions.region_extractor import ForegroundRules, RegionExtractor
+from vadbench.models.ai_vad.streams.crops import Cropping
+from vadbench.models.ai_vad.streams.deep import DeepExtractor
+from vadbench.models.ai_vad.streams.features import FeatureExtractor
+from vadbench.models.ai_vad.streams.flow import FlowExtractor
+from vadbench.models.ai_vad.streams.pose import PoseExtractor
+from vadbench.models.ai_vad.streams.velocity import VelocityExtractor
 
 
 def from_config(config: RunConfig) -> AiVad:

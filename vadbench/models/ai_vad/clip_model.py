@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from vadbench.density.combined import CombinedDensityEstimator
 from vadbench.errors import DataError
-from vadbench.models.ai_vad.features import FeatureExtractor, FeatureType
-from vadbench.models.ai_vad.flow import FlowExtractor
-from vadbench.models.ai_vad.frame_scores import MINIMUM
 from vadbench.models.ai_vad.model import AiVad
-from vadbench.models.ai_vad.regions import RegionExtractor
+from vadbench.models.ai_vad.regions.region_extractor import RegionExtractor
+from vadbench.models.ai_vad.streams.features import FeatureExtractor, FeatureType
+from vadbench.models.ai_vad.streams.flow import FlowExtractor
+from vadbench.models.ai_vad.to_frames import MINIMUM
 
 if TYPE_CHECKING:
     import torch

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from vadbench.backbones.weights_file import WeightsFile
-from vadbench.data.prefetch import prefetch
+from vadbench.data.readers.prefetch import prefetch
 from vadbench.data.video import Video
 from vadbench.errors import ConfigError
-from vadbench.models.ai_vad.features import FeatureExtractor, FeatureType
-from vadbench.models.ai_vad.flow import FlowExtractor
-from vadbench.models.ai_vad.region_set import RegionSet, on_grid, pack, unpack_boxes
-from vadbench.models.ai_vad.regions import RegionExtractor
+from vadbench.models.ai_vad.regions.region_extractor import RegionExtractor
+from vadbench.models.ai_vad.regions.region_set import RegionSet, on_grid, pack, unpack_boxes
+from vadbench.models.ai_vad.streams.features import FeatureExtractor, FeatureType
+from vadbench.models.ai_vad.streams.flow import FlowExtractor
 from vadbench.models.base import Features
 
 CROP_FRAMES = ("last", "first")
@@ -104,8 +104,8 @@ class RegionAttributeExtractor:
 
         Returns
         -------
-        "regions": see :func:`vadbench.models.ai_vad.region_set.pack`; "velocity", "pose", "deep": arrays of R rows, see
-        the extractors of the streams.
+        "regions": see :func:`vadbench.models.ai_vad.regions.region_set.pack`; "velocity", "pose", "deep": arrays of R
+        rows, see the extractors of the streams.
         """
         streams = [FeatureType(name) for name in wanted if name != "regions"]
         known = _by_frame(have["regions"]) if "regions" in have else None

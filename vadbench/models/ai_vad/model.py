@@ -20,16 +20,16 @@ from vadbench.data.video import Video
 from vadbench.density.base import Remember
 from vadbench.density.combined import CombinedDensityEstimator
 from vadbench.errors import ConfigError, DataError, nearest
-from vadbench.models.ai_vad.coco import PERSON, category
-from vadbench.models.ai_vad.deep import DeepExtractor
-from vadbench.models.ai_vad.detectors import build_detector
 from vadbench.models.ai_vad.extractor import RegionAttributeExtractor
-from vadbench.models.ai_vad.features import FeatureExtractor, FeatureType
-from vadbench.models.ai_vad.flow import FlowExtractor, default_size
-from vadbench.models.ai_vad.frame_scores import MINIMUM, REDUCTIONS, RegionMaps, reduce_frames
-from vadbench.models.ai_vad.pose import PoseExtractor
-from vadbench.models.ai_vad.region_set import unpack_boxes
-from vadbench.models.ai_vad.regions import RegionExtractor
+from vadbench.models.ai_vad.regions.coco import PERSON, category
+from vadbench.models.ai_vad.regions.detectors import build_detector
+from vadbench.models.ai_vad.regions.region_extractor import RegionExtractor
+from vadbench.models.ai_vad.regions.region_set import unpack_boxes
+from vadbench.models.ai_vad.streams.deep import DeepExtractor
+from vadbench.models.ai_vad.streams.features import FeatureExtractor, FeatureType
+from vadbench.models.ai_vad.streams.flow import FlowExtractor, default_size
+from vadbench.models.ai_vad.streams.pose import PoseExtractor
+from vadbench.models.ai_vad.to_frames import MINIMUM, REDUCTIONS, RegionMaps, reduce_frames
 from vadbench.models.base import Features, VideoScores
 from vadbench.models.one_class import OneClassMethod
 
@@ -51,10 +51,10 @@ class AiVad(OneClassMethod):
         downloads nothing.
     n_components_velocity: Gaussians of the velocity density. n_neighbors_pose, n_neighbors_deep: neighbours whose mean
         distance is the pose and the deep score.
-    detector: a name of :mod:`vadbench.models.ai_vad.detectors`, such as "none" for moving foreground only.
+    detector: a name of :mod:`vadbench.models.ai_vad.regions.detectors`, such as "none" for moving foreground only.
     flow: a method of :class:`FlowExtractor`, such as "dis", which needs no weights.
     region_extractor, flow_extractor, feature_extractor, density: ready parts, in place of what the words above say.
-    frame_reduction: "sum_of_max" or "max_of_sum", see :func:`vadbench.models.ai_vad.frame_scores.reduce_frames`.
+    frame_reduction: "sum_of_max" or "max_of_sum", see :func:`vadbench.models.ai_vad.to_frames.reduce_frames`.
     velocity_height_classes: labels (COCO numbers, 0 for foreground) whose velocity is divided by the height of their
         box; the official code does so on ShanghaiTech for persons and foreground.
     pose_persons_only: True gives a pose to persons only, as the official code has it; other regions count there as the
@@ -64,7 +64,7 @@ class AiVad(OneClassMethod):
     masks: whether maps colour the masks of regions or their boxes.
     frame_step, crop_frame, first_frames: see :class:`RegionAttributeExtractor`.
     post_processor, evaluator, visualizer: read by the evaluation: True for its own, False for none, or your own object,
-        called as :func:`vadbench.runner.run` says, which takes them too.
+        called as :func:`vadbench.experiment.run.run` says, which takes them too.
     seed, device, batch_size: of random weights, mixtures and draws; where, and how many frame pairs at once.
     """
 

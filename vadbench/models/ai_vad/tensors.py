@@ -12,7 +12,7 @@ import numpy as np
 
 from vadbench.density.collecting import as_array
 from vadbench.errors import DataError
-from vadbench.models.ai_vad.region_set import RegionSet, window
+from vadbench.models.ai_vad.regions.region_set import RegionSet, window
 
 if TYPE_CHECKING:
     import torch

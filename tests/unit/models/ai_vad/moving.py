@@ -10,12 +10,12 @@ import numpy as np
 import torch
 
 from vadbench.backbones.weights_file import WeightsFile
-from vadbench.data.source import ArrayFrames
+from vadbench.data.readers.source import ArrayFrames
 from vadbench.data.video import Video
-from vadbench.models.ai_vad.features import FeatureExtractor
-from vadbench.models.ai_vad.flow import FlowExtractor
-from vadbench.models.ai_vad.region_set import RegionSet
-from vadbench.models.ai_vad.regions import RegionExtractor
+from vadbench.models.ai_vad.regions.region_extractor import RegionExtractor
+from vadbench.models.ai_vad.regions.region_set import RegionSet
+from vadbench.models.ai_vad.streams.features import FeatureExtractor
+from vadbench.models.ai_vad.streams.flow import FlowExtractor
 from vadbench.models.base import Features
 
 

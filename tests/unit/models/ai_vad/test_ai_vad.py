@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 from tests.unit.models.ai_vad.moving import Stages, street
-from vadbench.data.source import ArrayFrames
+from vadbench.data.readers.source import ArrayFrames
 from vadbench.data.video import Video
 from vadbench.density.combined import CombinedDensityEstimator
 from vadbench.density.gmm import GMMEstimator
 from vadbench.density.knn import GroupedKNNEstimator
 from vadbench.errors import ConfigError, DataError
-from vadbench.models.ai_vad.features import FeatureExtractor, FeatureType
 from vadbench.models.ai_vad.model import AiVad
-from vadbench.models.ai_vad.velocity import VelocityExtractor
+from vadbench.models.ai_vad.streams.features import FeatureExtractor, FeatureType
+from vadbench.models.ai_vad.streams.velocity import VelocityExtractor
 
 TRAIN = [street(f"t{i}", 10, (1.5 + i / 10, -2.0)) for i in range(3)]
 FAST = street("fast", 10, (1.8, -8.0))

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from tests.unit.models.ai_vad.moving import street
-from vadbench.compose import compose
-from vadbench.config import RunConfig
+from vadbench.config.compose import compose
+from vadbench.config.schema import RunConfig
 from vadbench.errors import ConfigError
 from vadbench.models.ai_vad.model import AiVad
-from vadbench.models.catalog import build
+from vadbench.models.registry import build
 
 PED2 = "dataset=ucsd_ped2"
 WITHOUT_DOWNLOADS = [

@@ -26,7 +26,7 @@ from vadbench.models.ai_vad import (
     RegionExtractor,
     VelocityExtractor,
 )
-from vadbench.models.fuvas import Fuvas
+from vadbench.models.clips.fuvas import Fuvas
 
 RNG = np.random.default_rng(0)
 FRAMES = RNG.integers(0, 256, (2, 40, 60, 3), dtype=np.uint8)

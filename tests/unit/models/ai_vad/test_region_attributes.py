@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from tests.unit.models.ai_vad.moving import Stages, street
-from vadbench.data.source import ArrayFrames
+from vadbench.data.readers.source import ArrayFrames
 from vadbench.data.video import Video
 from vadbench.errors import ConfigError
 from vadbench.models.ai_vad.model import AiVad
-from vadbench.models.ai_vad.region_set import unpack_boxes
+from vadbench.models.ai_vad.regions.region_set import unpack_boxes
 from vadbench.models.base import Features
 
 ALL = ["regions", "velocity", "pose", "deep"]
@@ -98,8 +98,8 @@ def test_crops_come_from_the_frame_of_the_boxes_unless_told_otherwise() -> None:
 
 
 def test_first_frames_have_no_regions_or_are_paired_with_themselves() -> None:
-    from vadbench.models.ai_vad.region_set import RegionSet
-    from vadbench.models.ai_vad.regions import RegionExtractor
+    from vadbench.models.ai_vad.regions.region_extractor import RegionExtractor
+    from vadbench.models.ai_vad.regions.region_set import RegionSet
 
     class Corner:
         def __call__(self, frames: np.ndarray) -> list[RegionSet]:
@@ -136,8 +136,8 @@ def test_specs_are_json_and_change_with_what_an_output_depends_on_only() -> None
         other = AiVad(**parts, **rest).extractor.outputs()  # type: ignore[arg-type]
         return {name for name in base if other[name] != base[name]}
 
-    from vadbench.models.ai_vad.flow import FlowExtractor
-    from vadbench.models.ai_vad.regions import RegionExtractor
+    from vadbench.models.ai_vad.regions.region_extractor import RegionExtractor
+    from vadbench.models.ai_vad.streams.flow import FlowExtractor
 
     assert changed(flow_extractor=FlowExtractor("farneback", size=None)) == {"velocity"}
     assert changed(crop_frame="first") == {"pose", "deep"}

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.models.ai_vad.test_region_set import some_regions
+from tests.unit.models.ai_vad.regions.test_region_set import some_regions
 from vadbench.errors import ConfigError
-from vadbench.models.ai_vad.frame_scores import RegionMaps, reduce_frames
-from vadbench.models.ai_vad.region_set import pack, unpack_mask, window
+from vadbench.models.ai_vad.regions.region_set import pack, unpack_mask, window
+from vadbench.models.ai_vad.to_frames import RegionMaps, reduce_frames
 
 FRAME = np.array([1, 1, 3])
 SCORES = {"velocity": np.array([0.2, 0.9, -0.5]), "deep": np.array([0.8, 0.3, 0.1])}

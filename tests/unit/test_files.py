@@ -1,0 +1,104 @@
+"""Files and folders that the operating system refuses: said in one line, before any work where that can be known."""
+
+from __future__ import annotations
+
+import errno
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vadbench.cli.main import main
+from vadbench.files import explain, is_full
+
+SMALL = ["dataset=synthetic", "dataset.n_test=1", "dataset.n_train=1", "dataset.n_frames=24", "tracking=none"]
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    return [*SMALL, "model=random", f"dataset.root={tmp_path_factory.mktemp('data')}"]
+
+
+@contextmanager
+def largest_file(n_bytes: int) -> Iterator[None]:
+    """Writing beyond ``n_bytes`` of a file fails inside, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def one_line(capsys: pytest.CaptureFixture[str]) -> str:
+    """The last line of stderr, which must be the only one but for what is logged."""
+    lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("INFO: ")]
+    assert len(lines) == 1 and lines[0].startswith("vadbench: "), lines
+    return lines[0]
+
+
+@pytest.mark.parametrize("mode", [[], ["-m"]])
+@pytest.mark.parametrize("place", ["/proc/none", "{file}"])
+def test_results_that_cannot_be_written_are_answered_before_any_work(
+    tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str], mode: list[str], place: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    place = place.format(file=tmp_path / "file")
+    assert main([*mode, *words, f"results={place}"]) == 2
+    said = one_line(capsys)
+    assert f"{place}/" in said and "can't be written" in said and "results=FOLDER" in said
+
+
+def test_a_disk_that_fills_up_in_a_run_is_named_and_the_run_says_that_it_failed(
+    tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = tmp_path / "results"
+
+    def full(*_: object, **__: object) -> None:
+        with largest_file(100):
+            np.save(tmp_path / "big.npy", np.zeros(1000))  # the way in which maps are kept; NumPy's error has no number
+
+    monkeypatch.setattr("vadbench.experiment.run.write_scores", full)
+    assert main([*words, f"results={results}"]) == 2
+    said = one_line(capsys)
+    assert "the run folder" in said and "no room is left on the disk" in said and "results=FOLDER" in said
+    folder = next(results.glob("runs/*/*/*/"))
+    assert '"failed"' in (folder / "state.json").read_text() and "Traceback" in (folder / "log.txt").read_text()
+
+
+def test_a_log_that_cannot_be_written_prints_no_traceback(
+    tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        with largest_file(100):
+            (tmp_path / "big").write_bytes(bytes(200))
+
+    monkeypatch.setattr("vadbench.experiment.run._work", full)
+    monkeypatch.setattr("vadbench.experiment.run._RunLog.emit", _emit_to_a_full_disk)
+    assert main([*words, f"results={tmp_path / 'results'}"]) == 2
+    assert "no room is left on the disk" in one_line(capsys)
+
+
+def _emit_to_a_full_disk(handler: object, record: object) -> None:
+    try:
+        raise OSError(errno.ENOSPC, "No space left on device")
+    except OSError:
+        handler.handleError(record)  # type: ignore[attr-defined]
+
+
+def test_other_files_that_cannot_be_written_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = tmp_path / "scores.csv"
+    table.write_text("video,frame,score,label\na,0,0.1,0\na,1,0.2,1\n")
+    assert main(["evaluate", str(table), "--json", "/proc/none/out.json"]) == 2
+    assert "/proc/none" in one_line(capsys)
+
+
+def test_an_error_of_no_file_stays_an_error() -> None:
+    assert explain(OSError("anything")) is None and not is_full(OSError("anything"))
+    assert explain(OSError(errno.ENOSPC, "No space left on device")) is not None
+    assert explain(PermissionError(errno.EACCES, "Permission denied", "/a/b")) == (
+        "/a/b: Permission denied. Make it accessible, or choose another place."
+    )

@@ -1,0 +1,136 @@
+"""All backbones by name: their configuration, a description, and what builds them. Importing it never imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vadbench.backbones.base import Backbone, Layer
+from vadbench.backbones.publishers import FACTS, Checkpoint, Facts
+from vadbench.config.paths import CONF
+from vadbench.config.schema import BackboneConfig
+from vadbench.errors import ConfigError, nearest
+from vadbench.registry import Registry
+
+WHERE = "vadbench/backbones/publishers.py and conf/backbone"
+
+BACKBONES = Registry("backbone", {name: facts.builder for name, facts in FACTS.items()}, WHERE)
+
+
+@dataclass(frozen=True)
+class Description:
+    """One row of ``list``: what the configuration says and what the publisher says."""
+
+    name: str
+    config: BackboneConfig
+    facts: Facts
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """The default published weights."""
+        return self.facts.checkpoints[0] if self.facts.checkpoints else None
+
+    def row(self) -> dict[str, str]:
+        """Column to text, the same columns for every backbone."""
+        config, published = self.config, self.checkpoint
+        return {
+            "name": self.name,
+            "input": "as they are" if config.size is None else f"{config.size[0]}x{config.size[1]}",
+            "clip": str(config.clip_length),
+            "mean": _numbers(config.mean),
+            "std": _numbers(config.std),
+            "parameters": f"{self.facts.parameters / 1e6:.1f} M" if self.facts.is_network else "none",
+            "default layer": config.layer,
+            "weights": "none needed" if published is None else published.tag,
+            "source": "" if published is None else published.url,
+            "sha256": "" if published is None else (published.sha256_prefix or "not given"),
+            "terms": "" if published is None else published.terms,
+        }
+
+
+def describe(name: str | None = None) -> list[Description]:
+    """All backbones, or the one called ``name``, with configuration defaults and facts. Reads YAML only."""
+    return [Description(n, load_config(n), facts_of(n)) for n in ([name] if name else FACTS)]
+
+
+def facts_of(name: str) -> Facts:
+    """What is fixed about the backbone ``name``; ConfigError with the nearest names if there is none."""
+    if name not in FACTS:
+        raise ConfigError(f"Unknown backbone {name!r}. {nearest(name, FACTS)} To add one, see {WHERE}.")
+    return FACTS[name]
+
+
+def load_config(name: str) -> BackboneConfig:
+    """The configuration in conf/backbone/NAME.yaml, for use from Python without Hydra."""
+    import yaml
+    from pydantic import TypeAdapter
+
+    facts_of(name)
+    values: Any = yaml.safe_load((Path(CONF) / "backbone" / f"{name}.yaml").read_text(encoding="utf-8"))
+    return TypeAdapter(BackboneConfig).validate_python(values)
+
+
+def build(config: BackboneConfig, layers: Sequence[str] | None = None, seed: int = 0, device: str = "cpu") -> Backbone:
+    """The backbone that ``config`` describes, cut after the last of ``layers``.
+
+    Everything that is wrong with the combination is raised here, before any work: unknown layers, weights that can't be
+    had, options out of bounds. The network itself is built at the first clip.
+
+    Parameters
+    ----------
+    config: a checked configuration.
+    layers: wanted nodes, several in one pass; None takes ``config.layer``.
+    seed: of random weights; nothing else depends on it.
+    device: "cpu", "cuda", "cuda:1", or "auto" for a GPU where there is one.
+
+    Raises
+    ------
+    ConfigError: a layer, option or combination that does not exist, with the nearest choices.
+    WeightsError: weights that can't be had or don't fit.
+    """
+    facts = facts_of(config.name)
+    wanted = tuple(dict.fromkeys(layers or (config.layer,)))
+    if facts.is_network:
+        from vadbench.backbones.network import Network
+
+        return Network(config, facts, wanted, seed, device)
+    _check_bank(config, wanted)
+    bank: Backbone = BACKBONES.load(config.name)(config.options)
+    return bank
+
+
+def layers(config: BackboneConfig) -> list[Layer]:
+    """Every layer of the backbone in the order in which it is computed, with the shape of its feature map."""
+    from vadbench.backbones.grid import LAYER, grid_shape
+
+    facts = facts_of(config.name)
+    if facts.is_network:
+        from vadbench.backbones import architecture
+
+        return architecture.layers(config, facts)
+    bank = BACKBONES.load(config.name)(config.options)
+    grid = (None, None) if config.size is None else grid_shape(config.size, bank.cell)
+    return [Layer(LAYER, (len(bank.channels), config.clip_length, *grid), default=True, module=False)]
+
+
+def _check_bank(config: BackboneConfig, wanted: tuple[str, ...]) -> None:
+    """What a filter bank can't have."""
+    from vadbench.backbones.grid import LAYER
+
+    for layer in wanted:
+        if layer != LAYER:
+            raise ConfigError(f"backbone {config.name!r} has no layer {layer!r}. {nearest(layer, [LAYER])}")
+    fixed = {"weights": None, "mean": None, "std": None, "precision": "float32"}
+    for key, value in fixed.items():
+        if getattr(config, key) != value:
+            shown = "null" if value is None else value
+            raise ConfigError(
+                f"backbone.{key}={getattr(config, key)!r}: backbone {config.name!r} is a filter bank without weights "
+                f"that takes frames as bytes; it works with backbone.{key}={shown} only"
+            )
+
+
+def _numbers(values: tuple[float, ...] | None) -> str:
+    return "" if values is None else "/".join(f"{v:g}" for v in dict.fromkeys(values))

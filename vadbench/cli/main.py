@@ -1,0 +1,177 @@
+"""The command line: a run from Hydra-style words, and a few verbs beside it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vadbench.cli.terminal import show_own_messages
+from vadbench.config.from_hydra import HELP, refuse_flags
+from vadbench.config.paths import home_expanded
+from vadbench.errors import ConfigError, VadbenchError, nearest
+from vadbench.files import explain
+from vadbench.registry import Registry
+
+if TYPE_CHECKING:
+    from vadbench.config.schema import RunConfig
+
+USAGE = """\
+vadbench: experiments and benchmarks for video anomaly detection
+
+One run: choose from groups with group=name, set keys with group.key=value
+  python -m vadbench experiment=quickstart                       no data, no weights, no download
+  python -m vadbench model=fuvas dataset=avenue dataset.root=/data/avenue
+  python -m vadbench model=fuvas dataset=ucsd_ped2 dataset.root=/data/ucsd backbone=x3d_m model.pca_level=0.95 seed=1
+  python -m vadbench model=fuvas dataset=avenue --cfg            print the configuration, run nothing
+
+Many runs: -m, with several values for a key
+  python -m vadbench -m model=fuvas dataset=synthetic backbone=flow_grid model.pca_level=0.9,0.95,0.98 seed=0,1,2
+
+Verbs
+  list [layers backbone=NAME]     models, backbones, data sets, protocols; or the layers of a backbone
+  check NAME [--deep]             what a data set's folder holds and what is missing
+  weights WORDS [--fetch]         files of weights that a configuration needs; --to DIR for a node without a network
+  plan -m WORDS                   what a sweep would extract, fit and skip
+  evaluate SCORES --labels LABELS scores of any method under every protocol
+  table [FOLDER]                  results as a table (markdown, csv, latex)
+  compare RUN RUN                 two runs, by their folders or ids, with a paired interval
+  report RUN                      one HTML file
+  explain RUN --video ID --frame N  which region and which stream made a score
+  extract WORDS                   features only, split over processes or nodes
+  cache ls|prune|verify           the feature store
+  sync                            bring MLflow up to date with the run folders
+
+{from_hydra}
+
+Groups: {groups}
+Every key with its value: python -m vadbench model=fuvas dataset=synthetic --cfg
+"""
+
+VERBS = Registry(
+    "verb",
+    {
+        "list": "vadbench.cli.list:run",
+        "check": "vadbench.data.check:run",
+        "weights": "vadbench.cli.weights:run",
+        "plan": "vadbench.cli.plan:run",
+        "evaluate": "vadbench.cli.evaluate:run",
+        "table": "vadbench.report.tables:run",
+        "compare": "vadbench.report.comparison:run",
+        "report": "vadbench.report.pages:run",
+        "explain": "vadbench.report.explain:run",
+        "extract": "vadbench.cli.extract:run",
+        "cache": "vadbench.cli.cache:run",
+        "sync": "vadbench.cli.sync:run",
+    },
+    "vadbench/cli/main.py",
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run what the command line says; returns the exit status (2: the user's mistake, 130: interrupted)."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    show_own_messages()
+    try:
+        status = _dispatch([home_expanded(word) for word in words])
+        sys.stdout.flush()
+        return status
+    except VadbenchError as error:
+        print(f"vadbench: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("vadbench: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader (head, less) has gone; leave without Python's complaint at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        said = explain(error)
+        if said is None:
+            raise
+        print(f"vadbench: {said}", file=sys.stderr)
+        return 2
+
+
+def _dispatch(words: list[str]) -> int:
+    from vadbench.config.compose import groups, user_config_dirs
+
+    is_verb = bool(words) and words[0] in VERBS.names()
+    if not words or words[0] == "help" or (not is_verb and {"-h", "--help"} & set(words)):
+        print(USAGE.format(from_hydra=HELP, groups=", ".join(groups())))
+        return 0
+    if words[0] in ("--version", "-V"):
+        from vadbench import __version__
+
+        print(f"vadbench {__version__}")
+        return 0
+    refuse_flags(words)
+    if is_verb:
+        status: int = VERBS.load(words[0])(words[1:])
+        return status
+    if "=" not in words[0] and not words[0].startswith(("-", "+", "~")):
+        raise ConfigError(f"{words[0]!r} is neither a verb nor group=name. {nearest(words[0], VERBS.names())}")
+    words = user_config_dirs(words)
+    if "-m" in words or "--multirun" in words:
+        from vadbench.sweep import multirun
+
+        return multirun.run([word for word in words if word not in ("-m", "--multirun")])
+    return _single(words)
+
+
+def _single(words: list[str]) -> int:
+    """One run, its table, and its folder as the last line."""
+    from vadbench.config.compose import compose, compose_values
+
+    flags = [word for word in words if word.startswith("-")]
+    if flags == ["--cfg"]:
+        words = [word for word in words if word not in ("job", "all")]  # Hydra's option takes one of these words
+    overrides = [word for word in words if not word.startswith("-")]
+    if flags and set(flags) != {"--cfg"}:
+        raise ConfigError(f"{flags[0]}: no such option. {nearest(flags[0], ['-m', '--cfg', '--config-dir', '--help'])}")
+    config = compose(overrides)
+    if flags:
+        import yaml
+
+        print(yaml.safe_dump(compose_values(overrides), sort_keys=False), end="")
+        return 0
+    _refuse_launcher(config, overrides)
+    _set_threads(config.runtime.threads)
+    # A scheduler's SIGTERM ends a run like Ctrl-C does: its state is written before the process goes.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    from vadbench.experiment.run import run
+    from vadbench.report.result import format_result
+
+    result = run(config, overrides)
+    store = None
+    if config.tracking.name != "none":
+        from vadbench.tracking.mlflow_mirror import tracking_uri
+
+        store = tracking_uri(config.tracking, Path(config.results))
+    print(format_result(result.record, result.folder.path, result.existed, store, config.protocol.card))
+    return 0
+
+
+def _refuse_launcher(config: RunConfig, overrides: Sequence[str]) -> None:
+    """ConfigError for a launcher that was asked for and that a single run would not use."""
+    from vadbench.config.schema import LocalLauncher
+
+    words = [word for word in overrides if word.lstrip("+").startswith("launcher.")]
+    if not isinstance(config.launcher, LocalLauncher | None):
+        words.insert(0, f"launcher={config.launcher.name}")
+    if words:
+        raise ConfigError(
+            f"{words[0]}: a launcher starts the points of a sweep, and this is a single run, here and now. Add -m to "
+            "launch it as a sweep of one point, or leave the launcher out."
+        )
+
+
+def _set_threads(threads: int | None) -> None:
+    """Tell the numeric libraries how many threads to use; before they are imported."""
+    if threads is not None:
+        for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ[variable] = str(threads)

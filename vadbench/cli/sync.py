@@ -1,0 +1,97 @@
+"""The verb ``sync``: bring MLflow up to date with the run folders, and end what dead writers left open."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from vadbench.config.schema import TrackingConfig
+from vadbench.errors import VadbenchError
+from vadbench.tracking.mlflow_mirror import Mirror, tracking_uri, warn
+
+_EPILOG = """A run folder is the truth and MLflow its mirror, so this may be run at any time, as often as you like:
+after a server was out of reach, after a crash, on a machine that the folders were copied to, or into a new store.
+"""
+
+
+def run(argv: list[str]) -> int:
+    """``sync [--results FOLDER] [--uri URI]``; returns 1 if the store can't be reached or a run can't be mirrored."""
+    parser = argparse.ArgumentParser(
+        prog="python -m vadbench sync", description="Bring MLflow up to date with the run folders.", epilog=_EPILOG
+    )
+    parser.add_argument("--results", default="results", help="folder of results (default: %(default)s)")
+    parser.add_argument("--uri", help="tracking store (default: MLFLOW_TRACKING_URI, else SQLite under the results)")
+    given = parser.parse_args(argv)
+    results = Path(given.results).absolute()
+    if not results.is_dir():
+        raise VadbenchError(f"--results {results}: there is no such folder. Runs make one where results=FOLDER says.")
+    tally = sync(results, TrackingConfig("mlflow", given.uri))
+    uri = tracking_uri(TrackingConfig("mlflow", given.uri), results)
+    print(
+        ", ".join(f"{count} {what}" for what, count in sorted(tally.items()) if count) or "nothing to mirror",
+        f"({uri})",
+    )
+    return 1 if tally["failed"] else 0
+
+
+def sync(results: Path, config: TrackingConfig) -> Counter[str]:
+    """Mirror every finished run under ``results``; counts by outcome: mirrored, unchanged, failed, closed.
+
+    Failed and interrupted runs are mirrored as such, and replaced once they are complete. Sweeps become parents.
+    """
+    tally: Counter[str] = Counter()
+    uri = tracking_uri(config, results)
+    try:
+        with Mirror(uri, results) as mirror:
+            tally["closed"] = mirror.close_stale()
+            _put_all(mirror, results, tally)
+    except Exception as error:
+        warn(error, uri)
+        tally["failed"] += 1
+    return tally
+
+
+def _put_all(mirror: Mirror, results: Path, tally: Counter[str]) -> None:
+    sweeps = list(read_sweeps(results))
+    parents = {key: sweep["id"] for sweep in reversed(sweeps) for key in sweep["fingerprints"]}
+    for folder in run_folders(results):
+        try:
+            sweep = parents.get(folder.name)
+            outcome = mirror.put(folder, mirror.parent(sweep, folder) if sweep else None)
+        except Exception as error:  # one odd folder must not keep the others out
+            warn(error, f"{mirror.uri} ({folder})")
+            outcome = "failed"
+        if outcome != "nothing":
+            tally[outcome] += 1
+    for sweep in sweeps:
+        mirror.close_sweep(sweep["id"], sweep["tally"], sweep["command"])
+
+
+def run_folders(results: Path) -> list[Path]:
+    """Every run folder under ``results``, in the order of their names."""
+    return sorted(path for path in results.glob("runs/*/*/*") if path.is_dir())
+
+
+def read_sweeps(results: Path) -> Iterator[dict[str, Any]]:
+    """The records of sweeps, oldest first: id, command, fingerprints, tally of states."""
+    found = []
+    for path in results.glob("sweeps/*/sweep.json"):
+        try:
+            record = json.loads(path.read_text())
+        except (OSError, ValueError):
+            continue
+        points = record.get("points", [])
+        found.append(
+            {
+                "id": path.parent.name,
+                "command": " ".join(record.get("words", [])),
+                "created": record.get("created", ""),
+                "fingerprints": [p["fingerprint"] for p in points if p.get("fingerprint")],
+                "tally": dict(Counter(p.get("state", "absent") for p in points)),
+            }
+        )
+    yield from sorted(found, key=lambda s: (s["created"], s["id"]))

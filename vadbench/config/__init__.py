@@ -1,0 +1,1 @@
+"""Configuration: the core schema, and composing it with Hydra."""

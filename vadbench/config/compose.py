@@ -1,0 +1,226 @@
+"""The one module that composes configurations with Hydra, and that rewrites Hydra's messages for its users."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vadbench.config.from_hydra import refuse_overrides
+from vadbench.config.paths import CONF, home_expanded
+from vadbench.config.schema import RunConfig, check
+from vadbench.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+_TABLES = "experiment/tables@_global_"
+
+
+def compose(overrides: Sequence[str]) -> RunConfig:
+    """The checked configuration of one run from command-line words such as ``dataset=avenue model.pca_level=0.9``.
+
+    Raises
+    ------
+    ConfigError: anything that the user mistyped, with the nearest valid choices.
+    """
+    return check(compose_values(overrides))
+
+
+def compose_values(overrides: Sequence[str]) -> dict[str, Any]:
+    """The composed configuration as a plain mapping, its types not checked yet."""
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    overrides = [home_expanded(word) for word in overrides]
+    refuse_overrides(overrides)
+    for word in overrides:
+        group, _, name = word.partition("=")
+        if name == "null" and group in groups():
+            raise ConfigError(f"{word}: a group can't be null; leave the word out. {_nearest(group, '', overrides)}")
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            composed = _composed(list(overrides))
+            original = _own_protocol(composed.hydra.runtime.choices.protocol, overrides)
+        config = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+        values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_rewrite(str(error), overrides)) from None
+    except YAMLError as error:
+        raise ConfigError(_unreadable(error)) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"a configuration file is not UTF-8 text ({error.reason}); save it as UTF-8") from None
+    assert isinstance(values, dict)
+    if "experiment" in values:
+        raise ConfigError(_without_effect(overrides))
+    protocol = values["protocol"]
+    if original is not None and any(original.get(key) != protocol.get(key) for key in ("steps", "macro")):
+        protocol["name"] = f"{protocol['name']} (modified)"
+    return {str(key): value for key, value in values.items()}
+
+
+def _composed(overrides: list[str]) -> DictConfig:
+    """Hydra's composition, its own node ``hydra`` included."""
+    from hydra import compose as hydra_compose
+
+    lists = [word for word in overrides if word.startswith("experiment=[")]
+    if not lists:
+        return hydra_compose("config", overrides, return_hydra_config=True)
+    # The settings of an experiment for the data set are found by name, into which Hydra can't put a list.
+    draft = hydra_compose("config", [*overrides, f"{_TABLES}=[]"], return_hydra_config=True)
+    names = re.findall(r"[^\[\],'\" ]+", lists[-1].partition("=")[2])
+    wanted = [f"{name}_{draft.hydra.runtime.choices.dataset}" for name in names]
+    there = options("experiment/tables", _folders(overrides))
+    found = ",".join(name for name in wanted if name in there)
+    return hydra_compose("config", [*overrides, f"{_TABLES}=[{found}]"], return_hydra_config=True)
+
+
+def _own_protocol(name: str, overrides: Sequence[str]) -> dict[str, Any] | None:
+    """A protocol of a folder of the user's as its file has it; None for a packaged one."""
+    from hydra import compose as hydra_compose
+    from omegaconf import OmegaConf
+
+    if name in options("protocol"):
+        return None
+    places = [word for word in overrides if word.startswith("hydra.searchpath=")]
+    found = hydra_compose("config", [*places, "model=random", "dataset=synthetic", f"protocol={name}"])
+    values: dict[str, Any] = OmegaConf.to_container(found.protocol, resolve=True)  # type: ignore[assignment]
+    return values
+
+
+def options(group: str, folders: Sequence[Path] = ()) -> list[str]:
+    """Names that can follow ``group=`` on the command line, such as ``mine`` or ``mine/first``.
+
+    ``folders``: of the user's own, which are looked through beside conf.
+    """
+    roots = [root / group for root in (CONF, *folders)]
+    found = {path.relative_to(root).with_suffix("").as_posix() for root in roots for path in root.rglob("*.yaml")}
+    # The tables of an experiment come with it.
+    return sorted(name for name in found if not (group == "experiment" and name.startswith("tables/")))
+
+
+def groups() -> list[str]:
+    """Names of all groups."""
+    return sorted(path.name for path in CONF.iterdir() if path.is_dir() and any(path.glob("*.yaml")))
+
+
+def _unreadable(error: Exception) -> str:
+    """Where and why a configuration file is not YAML."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    if mark is None:
+        return f"a configuration file can't be read as YAML: {' '.join(str(error).split())}"
+    return f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}: it can't be read as YAML: {problem}"
+
+
+def _rewrite(message: str, overrides: Sequence[str]) -> str:
+    """Hydra's message in the words of this program."""
+    if found := re.search(r"In '([^']+)': Could not (?:find|load) '([^'/]+)/([^']*)'", message):
+        asker, group, name = found.groups()
+        where = " and ".join(str(root / group) for root in (CONF, *_folders(overrides)) if (root / group).is_dir())
+        asked = "" if asker == "config" else f" It is asked for in {asker}.yaml."
+        return (
+            f"{group}={name}: there is no such {group}. {_nearest(group, name, overrides)} They are files in {where}."
+            f"{asked}"
+        )
+    if found := re.search(r"You must specify '(\w+)'", message):
+        group = found.group(1)
+        return f"{group}: choose one. {nearest('', options(group))} For example: {group}={options(group)[0]}"
+    if found := re.search(r"In '(\w+/[^']+)': Could not override '([^']+)'", message):
+        return (
+            f"{found[1]}.yaml overrides {found[2]}, which is not there. The first line of a file that sets a whole run "
+            "must be: # @package _global_"
+        )
+    if found := re.search(r"Multiple values for (\w+)", message):
+        return f"{found[1]}: it is chosen once; write {found[1]}=NAME, without +"
+    if found := re.search(r"(?:Ambiguous value for argument|Sweep parameters) '(.+?)'", message):
+        return (
+            f"{found[1]}: several values are a sweep. Add -m to run them all (python -m vadbench -m ...), or give one; "
+            "a list is written in brackets, as in dataset.test_videos=[01,02]"
+        )
+    if found := re.search(r"Could not override '([\w./@]+)'", message):
+        return _unknown_key(found.group(1), overrides)
+    first = message.strip().splitlines()
+    return first[0] if first else "the configuration could not be composed"
+
+
+def _nearest(group: str, name: str, overrides: Sequence[str]) -> str:
+    return nearest(name, options(group, _folders(overrides)))
+
+
+def _without_effect(overrides: Sequence[str]) -> str:
+    """What to say of an experiment whose file sets nothing of the run."""
+    word = next((word for word in reversed(overrides) if re.match(r"\+*experiment=", word)), "experiment")
+    if "tables/" in word:
+        return (
+            f"{word}: the files in tables hold what an experiment sets for one data set, and come with it: "
+            "experiment=ai_vad_official dataset=avenue"
+        )
+    return f"{word}: its file would set nothing. Its first line must be: # @package _global_"
+
+
+def _folders(overrides: Sequence[str]) -> list[Path]:
+    """The folders of the user's own that :func:`user_config_dirs` put into ``overrides``."""
+    return [
+        Path(entry.removeprefix("file://"))
+        for word in overrides
+        if word.startswith("hydra.searchpath=")
+        for entry in re.sub(r"\\(.)", r"\1", word.partition("=")[2]).strip("[]").split(",")  # a sweep escapes
+    ]
+
+
+def _unknown_key(key: str, overrides: Sequence[str]) -> str:
+    """What to say of an override whose key does not exist."""
+    top = key.split(".")[0]
+    if top in groups() and "." not in key:
+        return (
+            f"{key}: the chosen model does not use this group. Models bring their own groups: "
+            "see `defaults` in " + str(CONF / "model")
+        )
+    others = [word for word in overrides if not re.match(rf"[+~]*{re.escape(key)}(=|$)", word)]
+    try:
+        known = list(_flatten(compose_values(others)))
+    except ConfigError as error:  # several mistakes at once: the other ones first
+        return str(error)
+    known += [key for key in groups() if key not in known]
+    return f"{key}: no such key. {_nearest_keys(key, known)}"
+
+
+def _nearest_keys(key: str, known: list[str]) -> str:
+    """Nearest keys; the list is cut to the neighbours in the same group."""
+    prefix = key.rpartition(".")[0]
+    beside = [k for k in known if k.rpartition(".")[0] == prefix]
+    leaf = key.rpartition(".")[2]
+    elsewhere = [k for k in known if k.rpartition(".")[2] == leaf and k not in beside]
+    hint = f"Did you mean: {', '.join(elsewhere)}? " if elsewhere else ""
+    return hint + nearest(key, beside or [k for k in known if "." not in k])
+
+
+def _flatten(values: dict[str, Any], prefix: str = "") -> list[str]:
+    keys: list[str] = []
+    for name, value in values.items():
+        keys.append(prefix + name)
+        if isinstance(value, dict):
+            keys += _flatten(value, f"{prefix}{name}.")
+    return keys
+
+
+def user_config_dirs(words: Sequence[str]) -> list[str]:
+    """Rewrite ``--config-dir FOLDER`` to the Hydra override that adds the folder to the search path."""
+    result, folders, rest = [], [], iter(words)
+    for word in rest:
+        if word == "--config-dir":
+            folders.append(next(rest, ""))
+        elif word.startswith("--config-dir="):
+            folders.append(home_expanded(word.partition("=")[2]))
+        else:
+            result.append(word)
+    for folder in folders:
+        if not Path(folder).is_dir():
+            raise ConfigError(f"--config-dir {folder}: there is no such folder")
+    if folders:
+        result.append("hydra.searchpath=[" + ",".join(f"file://{Path(f).resolve()}" for f in folders) + "]")
+    return result

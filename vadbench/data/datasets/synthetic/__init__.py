@@ -1,0 +1,1 @@
+"""The synthetic dataset: scene, people, anomalies, rendering."""

@@ -1,0 +1,1 @@
+"""Labels and tracks of videos: reading, naming, bringing to one length."""

@@ -1,0 +1,1 @@
+"""Readers of frames and masks: video files, image folders, MATLAB files."""

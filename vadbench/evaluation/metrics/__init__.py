@@ -1,0 +1,1 @@
+"""Frame, pixel, region and event metrics."""

@@ -1,0 +1,1 @@
+"""Protocols: what is done to raw scores before a metric."""

@@ -1,0 +1,1 @@
+"""Third-party score files: reading, aligning with labels."""

@@ -1,0 +1,190 @@
+"""What a run's record says: its key, its scores, its data, its weights, its coverage."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from vadbench.config.defaults import without_written_out
+from vadbench.config.schema import RunConfig
+from vadbench.data.video import Dataset, Video
+from vadbench.evaluation.protocols.protocol import effective, named
+from vadbench.models.base import Detector, VideoScores
+from vadbench.runs.run_folder import SCHEMA_VERSION
+
+# Keys that can't change a result: where data, caches and results lie, what runs it, what is drawn and where it is
+# mirrored. `backbone` is left out because the extractor's spec says the same and more (the digest of the weights).
+_NOT_IN_KEY = {
+    "backbone",
+    "dataset.root",
+    "dataset.labels",
+    "dataset.masks_root",
+    "dataset.unlisted",
+    "launcher",
+    "model.heatmap_frames",
+    "model.visualizer",
+    "on_existing",
+    "protocol.assumes",
+    "protocol.card",
+    "protocol.note",
+    "protocol.shift_invariant",  # follows from the steps and the convention of macro AUROC
+    "protocol.source",
+    "results",
+    "runtime",
+    "store.local",
+    "store.max_gb",
+    "store.path",
+    "sweep",
+    "tracking",
+}
+
+
+def fingerprint(config: Mapping[str, Any], specs: Mapping[str, Any], dataset_digest: str, label_digest: str) -> str:
+    """The key of a run: 16 hex digits over exactly what can change its result.
+
+    Parameters
+    ----------
+    config: the whole configuration as a plain mapping. specs: the extractor's outputs.
+    """
+    key = {
+        "schema": SCHEMA_VERSION,
+        "config": _trimmed(_without_layer(without_written_out(config), specs)),
+        "features": specs,
+        "dataset": dataset_digest,
+        "labels": label_digest,
+    }
+    text = json.dumps(key, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _without_layer(config: Mapping[str, Any], specs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """``config`` with the layer left to the backbone's default where ``specs`` names the only one there is, so that a
+    default that is written out makes no other run."""
+    model = config.get("model") or {}
+    return {**config, "model": {**model, "layer": None}} if [model.get("layer")] == list(specs) else config
+
+
+def _trimmed(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    return {
+        name: _trimmed(value, f"{prefix}{name}.") if isinstance(value, Mapping) else value
+        for name, value in values.items()
+        if f"{prefix}{name}" not in _NOT_IN_KEY
+    }
+
+
+def score_table(videos: Sequence[Video], scores: Sequence[VideoScores]) -> pd.DataFrame:
+    """One row a frame: video, frame, score (raw), label (missing where unknown), filled."""
+    parts = []
+    for video, result in zip(videos, scores, strict=True):
+        labels = pd.array([pd.NA] * video.n_frames if video.labels is None else video.labels, dtype="boolean")
+        frames = np.arange(video.n_frames)
+        columns = {"video": video.id, "frame": frames, "score": result.scores, "label": labels, "filled": result.filled}
+        parts.append(pd.DataFrame(columns))
+    return pd.concat(parts, ignore_index=True)
+
+
+def describe_dataset(dataset: Dataset, digest: str, labels: str) -> dict[str, Any]:
+    """What was loaded, exactly, and what of the official split is missing."""
+    anomalous = [int(video.labels.sum()) for video in dataset.test if video.labels is not None]
+    return {
+        "name": dataset.name,
+        "digest": digest,
+        "label_digest": labels,
+        "label_source": dataset.label_source,
+        "tree": dataset.tree,
+        "train_videos": len(dataset.train),
+        "test_videos": len(dataset.test),
+        "train_frames": sum(video.n_frames for video in dataset.train),
+        "test_frames": sum(video.n_frames for video in dataset.test),
+        "anomalous_frames": sum(anomalous) if len(anomalous) == len(dataset.test) else None,
+        "expected": dict(dataset.expected),
+        "partial": dataset.partial,
+        "comparable": dataset.comparable,
+    }
+
+
+def described(config: RunConfig, dataset: Dataset, objects: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration as it is recorded and keyed: what was used, under the name that is shown.
+
+    A protocol whose steps are not those of its file is called so. ``dataset`` is only its name where no configuration
+    says how to load it: the record holds what it was. ``objects``: what
+    :func:`vadbench.evaluation.own_objects.identity` says of the user's objects, by the part that
+    they stand in for.
+    """
+    values = asdict(config)
+    values["protocol"]["name"] = named(config.protocol).name
+    if dataset.loaded_from is None:
+        values["dataset"] = {"name": dataset.name, "made_in_python": True}
+    return values | ({"objects": dict(objects)} if objects else {})
+
+
+def names(config: RunConfig, dataset: Dataset, detector: Detector) -> dict[str, Any]:
+    """The choices that a table shows."""
+    return {
+        "model": config.model.name,
+        "backbone": config.backbone.name if config.backbone else None,
+        "layer": getattr(detector, "layer", None),
+        "density": config.density.name if config.density else None,
+        "dataset": dataset.name,
+        "protocol": effective(config.protocol, getattr(detector, "post_processor", True)).name,
+    }
+
+
+def weights(detector: Detector) -> list[dict[str, Any]]:
+    """Every set of weights that the features came from: part, name ("pretrained", "random", a path) and digest."""
+    found = getattr(detector.extractor, "weights", list)
+    return list(found())
+
+
+def coverage(scores: Sequence[VideoScores]) -> dict[str, Any]:
+    """How many frames were scored themselves and how many were filled in."""
+    frames = sum(len(result.scores) for result in scores)
+    filled = sum(int(result.filled.sum()) for result in scores)
+    return {"frames": frames, "filled": filled, "share": (frames - filled) / frames if frames else None}
+
+
+def caveats(record: Mapping[str, Any]) -> list[str]:
+    """What a reader must know before he compares the numbers of this run."""
+    said = []
+    data = record["dataset"]
+    if data["partial"]:
+        of = data["expected"]
+        said.append(
+            f"PARTIAL DATA: {data['train_videos']} of {of.get('train_videos')} training and {data['test_videos']} of "
+            f"{of.get('test_videos')} test videos; not comparable with published numbers"
+        )
+    elif data["expected"] and not data["comparable"]:
+        said.append("not the full official split with its official labels; not comparable with published numbers")
+    said += [
+        f"RANDOM WEIGHTS ({part['part']}): this is not a number of the published method"
+        for part in record["weights"]
+        if part["name"] == "random"
+    ]
+    if record["names"]["model"] == "fuvas" and record["names"]["backbone"] in ("flow_grid", "gradient3d"):
+        said.append(f"FUVAS on {record['names']['backbone']} features, not on a pretrained network")
+    return said
+
+
+def assumed_clips(config: RunConfig) -> list[str]:
+    """What the protocol assumes of a run's clips where they are other ones; nothing for methods without clips."""
+    protocol, backbone = config.protocol, config.backbone
+    if protocol.assumes is None or backbone is None:
+        return []
+    target = getattr(config.model, "target_frame", None)
+    plan = {
+        "backbone.clip_length": (protocol.assumes.clip_length, backbone.clip_length),
+        "backbone.frame_step": (protocol.assumes.frame_step, backbone.frame_step),
+        "backbone.clip_stride": (protocol.assumes.clip_stride, backbone.clip_stride),
+        "model.target_frame": (protocol.assumes.target_frame, target),
+    }
+    others = [f"{key}={assumed} (here {own})" for key, (assumed, own) in plan.items() if assumed != own]
+    if not others:
+        return []
+    said = f"protocol {protocol.name} assumes {', '.join(others)}"
+    return [f"{said}: the same frames count, with scores of other clips; not comparable with numbers of its source"]

@@ -1,0 +1,75 @@
+"""Heat maps of a run that is complete, from the maps and scores that it keeps: nothing is fitted or scored again."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from vadbench.data.video import Dataset, Video
+from vadbench.experiment.fit_and_score import kept_clip_maps
+from vadbench.models.base import Detector, VideoScores
+from vadbench.report import curves
+from vadbench.store.features import FeatureStore
+
+log = logging.getLogger(__name__)
+
+
+def draw_missing_heatmaps(folder: Path, dataset: Dataset, detector: Detector, store: FeatureStore, count: int) -> int:
+    """Draw those of the ``count`` heat maps of each test video that are not in ``folder/pictures``; returns how many.
+
+    ``detector``: as configured, not fitted. Where maps are no longer kept a warning says so, and nothing is drawn.
+    """
+    pictures = folder / "pictures"
+    scores = _scores(folder, dataset)
+    paths = [set(curves.heatmap_paths(result, count, pictures).values()) for result in scores]
+    missing = [{path for path in wanted if not path.is_file()} for wanted in paths]
+    if not any(missing):
+        return 0
+    regions = folder / "regions.parquet"
+    table = pd.read_parquet(regions) if regions.is_file() else None
+    maps = [_maps(folder, video, detector, store, table) for video in dataset.test]
+    if any(one is None for one in maps):
+        log.warning(
+            "model.heatmap_frames=%d: no heat maps drawn, because the maps of this run are not kept. "
+            "on_existing=rerun makes the run again and draws them.",
+            count,
+        )
+        return 0
+    scores = [replace(result, maps=one) for result, one in zip(scores, maps, strict=True)]
+    pictures.mkdir(exist_ok=True)
+    peak = curves.hottest(scores)
+    for video, result, absent in zip(dataset.test, scores, missing, strict=True):
+        if absent:
+            curves.draw_heatmaps(video, result, count, peak, pictures)
+    drawn = sum(map(len, missing))
+    log.info("%d heat maps drawn into %s from the maps of the run", drawn, pictures)
+    return drawn
+
+
+def _scores(folder: Path, dataset: Dataset) -> list[VideoScores]:
+    """The raw scores of every test video as the run recorded them, without maps."""
+    table = pd.read_parquet(folder / "scores.parquet").sort_values(["video", "frame"])
+    parts = {str(video): part for video, part in table.groupby("video")}
+    return [VideoScores(v.id, _column(parts[v.id], "score"), _column(parts[v.id], "filled")) for v in dataset.test]
+
+
+def _column(table: pd.DataFrame, name: str) -> np.ndarray:
+    return table[name].to_numpy()
+
+
+def _maps(folder: Path, video: Video, detector: Any, store: FeatureStore, table: pd.DataFrame | None) -> Any:
+    """The maps of one video: mixed from its clip maps, or drawn from its regions; None if neither is kept."""
+    clip_maps = kept_clip_maps(folder / "maps", video.id)
+    if clip_maps is not None and hasattr(detector, "frame_maps"):
+        return detector.frame_maps(video, clip_maps)
+    if table is not None and hasattr(detector, "region_maps"):
+        regions = store.stored(detector.extractor, video, "regions")
+        total = _column(table[table["video"] == video.id], "total")
+        if regions is not None and len(regions["frame"]) == len(total):
+            return detector.region_maps(video, regions, total)
+    return None

@@ -1,0 +1,1 @@
+"""Regions of a frame: detected objects and moving foreground."""

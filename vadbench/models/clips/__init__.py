@@ -1,0 +1,1 @@
+"""Methods on clip features: extractor, clips to frames, detectors."""

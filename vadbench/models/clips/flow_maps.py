@@ -1,0 +1,63 @@
+"""Dense flow between neighbouring frames, computed once a video for all that use it: flow features and a baseline.
+
+A flow field takes 8 bytes a pixel, so what is kept of it is what is read: the maps that the backbone flow_grid makes
+clips of, and the percentile of the speed in each frame.
+
+Shape legend: T frames, K directions, h w grid of cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from vadbench.backbones import model_zoo
+from vadbench.backbones.flow_grid import FlowGrid
+from vadbench.data.readers.prefetch import prefetch
+from vadbench.data.video import Video
+from vadbench.models.base import Features
+
+PERCENTILE = 99.5
+
+
+class FlowMaps:
+    """DIS flow from each frame, as it is, to the next: output "flow" with ``maps`` and ``speed``.
+
+    ``maps``: ``float32 (T, K, h, w)``, those of the bank. ``speed``: ``float64 (T,)``, the 99.5th percentile (linear
+    between pixels) of √(u² + v²) over the pixels of a frame, in pixels a frame. Frame 0 has no frame before it: its map
+    is NaN and its speed that of frame 1 (0 in a video of one frame).
+
+    bank: its preset, cells and directions; None takes those of ``backbone=flow_grid``.
+    """
+
+    def __init__(self, bank: FlowGrid | None = None) -> None:
+        self.bank = bank or FlowGrid(model_zoo.load_config("flow_grid").options)
+
+    def prepare(self, train: Sequence[Video]) -> None:
+        """Nothing to prepare."""
+
+    def outputs(self) -> dict[str, dict[str, Any]]:
+        """One output."""
+        spec = {"extractor": "flow_maps/1", "backbone": self.bank.spec(self.bank.layers[0]), "percentile": PERCENTILE}
+        return {"flow": spec}
+
+    def extract(self, video: Video, wanted: Sequence[str], have: Mapping[str, Features]) -> dict[str, Features]:
+        """The flow of one video, in one pass that holds two frames at a time."""
+        maps: list[np.ndarray] = []
+        speed: list[float] = []
+        before: np.ndarray | None = None
+        for frame in prefetch(video.frames()):
+            grey = self.bank.grey(frame)
+            if before is None:
+                maps.append(self.bank.no_map(grey.shape))
+                speed.append(0.0)
+            else:
+                flow = self.bank.flow(grey, before)
+                maps.append(self.bank.pooled(flow))
+                speed.append(float(np.percentile(np.hypot(flow[..., 0], flow[..., 1]), PERCENTILE)))
+            before = grey
+        if len(speed) > 1:
+            speed[0] = speed[1]
+        return {"flow": {"maps": np.array(maps, dtype=np.float32), "speed": np.array(speed)}}

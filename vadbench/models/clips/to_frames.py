@@ -1,0 +1,112 @@
+"""From clips to frames: which clips speak for which frame, how the other frames are filled, and the maps that follow.
+
+One sparse matrix says it all: the score of frame t is Σ_n W[t, n] · score of clip n, and its map the same sum of maps.
+
+Shape legend: T frames, N clips, H W pixels, h w feature grid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse
+
+from vadbench.errors import one_of
+from vadbench.models.clips.extractor import ClipPlan
+
+TARGETS = ("first", "mid", "last", "all")
+FILLS = ("nearest", "linear", "hold")
+
+
+def clip_weights(
+    starts: np.ndarray, plan: ClipPlan, n_frames: int, target: str, fill: str
+) -> tuple[scipy.sparse.csr_matrix, np.ndarray]:
+    """How much each clip counts for each frame.
+
+    Parameters
+    ----------
+    starts: ``int (N,)``, first frame of each clip, ascending, N >= 1.
+    target: which frame a clip's score belongs to: "first", "mid", "last", or "all" of them (their mean, where clips
+        overlap).
+    fill: how a frame that no clip targets gets its score: "nearest" takes the nearest target (the earlier one of two),
+        "linear" interpolates between the targets on both sides, "hold" keeps the last one (causal but for the frames
+        before the first target). Beyond the outermost targets all three keep the outermost score.
+
+    Returns
+    -------
+    ``(T, N)`` sparse matrix whose rows sum to 1, and ``bool (T,)``: the frames that were filled.
+    """
+    one_of("target_frame", target, TARGETS)
+    one_of("fill", fill, FILLS)
+    targets = _target_frames(starts, plan, n_frames, target)
+    counts = np.zeros(n_frames, dtype=np.int64)
+    np.add.at(counts, targets.ravel(), 1)
+    filled = counts == 0
+    columns = np.broadcast_to(np.arange(len(starts))[:, None], targets.shape)
+    direct = scipy.sparse.csr_matrix(
+        (1.0 / counts[targets.ravel()], (targets.ravel(), columns.ravel())), shape=(n_frames, len(starts))
+    )
+    left, right, weight = _neighbours(np.flatnonzero(~filled), n_frames, fill)
+    rows = np.arange(n_frames)
+    mix = scipy.sparse.csr_matrix(
+        (np.concatenate([1 - weight, weight]), (np.concatenate([rows, rows]), np.concatenate([left, right]))),
+        shape=(n_frames, n_frames),
+    )
+    weights = (mix @ direct).tocsr()
+    weights.eliminate_zeros()
+    return weights, filled
+
+
+def _target_frames(starts: np.ndarray, plan: ClipPlan, n_frames: int, target: str) -> np.ndarray:
+    """Frames that each clip targets, ``(N, 1)`` or ``(N, span)``."""
+    if target == "all":
+        frames = starts[:, None] + np.arange(plan.span)
+    else:
+        offset = {"first": 0, "mid": plan.length // 2, "last": plan.length - 1}[target] * plan.step
+        frames = starts[:, None] + offset
+    return np.minimum(frames, n_frames - 1)  # a padded short video has targets past its end
+
+
+def _neighbours(known: np.ndarray, n_frames: int, fill: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each frame the known frames on its left and right, and the weight of the right one."""
+    rows = np.arange(n_frames)
+    at = np.searchsorted(known, rows, side="right")
+    left = known[np.clip(at - 1, 0, len(known) - 1)]
+    right = known[np.clip(np.searchsorted(known, rows, side="left"), 0, len(known) - 1)]
+    gap = np.maximum(right - left, 1)
+    weight = np.clip((rows - left) / gap, 0.0, 1.0)
+    weight[(right <= left)] = 0.0
+    if fill == "nearest":
+        weight = (weight > 0.5).astype(float)
+    elif fill == "hold":
+        weight = (weight >= 1.0).astype(float)
+    return left, right, weight
+
+
+@dataclass(frozen=True)
+class ClipMaps:
+    """Score maps of the clips of one video, mixed to frames when asked for (never stored upsampled).
+
+    Attributes
+    ----------
+    values: ``float32 (N, h, w)``, one map a clip; each cell covers H/h x W/w pixels of the frame.
+    weights: ``(T, N)`` from :func:`clip_weights`.
+    """
+
+    values: np.ndarray
+    weights: scipy.sparse.csr_matrix
+
+    def __len__(self) -> int:
+        return int(self.weights.shape[0])
+
+    def __getitem__(self, frame: int) -> np.ndarray:
+        row = slice(self.weights.indptr[frame], self.weights.indptr[frame + 1])
+        chosen = np.asarray(self.values[self.weights.indices[row]])
+        return np.tensordot(self.weights.data[row].astype(np.float32), chosen, axes=1)
+
+    def at_size(self, frame: int, size: tuple[int, int]) -> np.ndarray:
+        """``float32 (H, W)``, bilinear between cell centres, edges held."""
+        import cv2
+
+        return cv2.resize(np.ascontiguousarray(self[frame]), size[::-1], interpolation=cv2.INTER_LINEAR)

@@ -1,0 +1,166 @@
+"""Two runs side by side: what differs in their settings, and whether the difference of their numbers holds."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from vadbench.errors import DataError
+from vadbench.runs.find_run import RUN_HELP, add_results, find_run
+from vadbench.runs.run_folder import RunFolder, plain
+
+
+def run(argv: Sequence[str]) -> int:
+    """``compare RUN RUN``: print the comparison; 0."""
+    parser = argparse.ArgumentParser("python -m vadbench compare", description=__doc__)
+    parser.add_argument("first", help=RUN_HELP)
+    parser.add_argument("second", help="another run on the same test videos")
+    add_results(parser)
+    parser.add_argument("--resamples", type=int, default=2000, help="bootstrap resamples of the videos (2000)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write the comparison there too")
+    words = parser.parse_args(list(argv))
+    first, second = (find_run(given, words.results) for given in (words.first, words.second))
+    result = compare(first, second, words.resamples, words.seed)
+    print(format_comparison(result))
+    if words.json:
+        words.json.write_text(json.dumps(plain(result), indent=1))
+    return 0
+
+
+def compare(first: Path, second: Path, resamples: int = 2000, seed: int = 0) -> dict[str, Any]:
+    """Differences in settings and, on raw scores, in metrics, each with a paired interval over resampled videos.
+
+    Raises
+    ------
+    DataError: a folder without a complete run, or runs on different test videos or labels.
+    """
+    from vadbench.evaluation.intervals.bootstrap import paired_bootstrap
+    from vadbench.evaluation.intervals.metric_entry import RANGES
+    from vadbench.evaluation.metrics.frame import average_precision, equal_error_rate, frame_auroc
+
+    records = [_record(folder) for folder in (first, second)]
+    tables = [read_scores(folder) for folder in (first, second)]
+    labels = _common_labels(tables, (first, second))
+    rows = {}
+    metrics = {"frame AUROC micro": frame_auroc, "frame AP": average_precision, "frame EER": equal_error_rate}
+    for name, metric in metrics.items():
+        scores = [scores for scores, _ in tables]
+        found = paired_bootstrap(metric, scores[0], scores[1], labels, resamples, seed)
+        values = [metric(*_pooled(one, labels)) for one in scores]
+        rows[name] = {
+            "first": values[0],
+            "second": values[1],
+            "difference": found.value,
+            "ci_low": found.low,
+            "ci_high": found.high,
+            "ci_notes": list(found.notes),
+            **{name: getattr(found, name) for name in RANGES},
+            "share_above_zero": found.share_above_zero,
+        }
+    return {
+        "first": str(first),
+        "second": str(second),
+        "settings": _differences(first, second),
+        "videos": len(labels),
+        "resamples": resamples,
+        "metrics": rows,
+        "caveats": sorted({w for record in records for w in record["warnings"]}),
+    }
+
+
+def read_scores(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Scores and labels by video from a run's scores.parquet; DataError if a label is unknown."""
+    table = pd.read_parquet(folder / "scores.parquet").sort_values(["video", "frame"])
+    if table["label"].isna().any():
+        raise DataError(f"{folder}: this run was scored without labels, so it can't be compared by metrics")
+    parts = {str(video): part for video, part in table.groupby("video", sort=True)}
+    return (
+        {video: part["score"].to_numpy(dtype=np.float64) for video, part in parts.items()},
+        {video: part["label"].to_numpy(dtype=bool) for video, part in parts.items()},
+    )
+
+
+def format_comparison(result: Mapping[str, Any]) -> str:
+    """The comparison as text."""
+    from vadbench.evaluation.intervals.metric_entry import INTERVAL_HEADS, note_lines
+
+    lines = [f"first:   {result['first']}", f"second:  {result['second']}", ""]
+    for key, (a, b) in result["settings"].items():
+        lines.append(f"  {key}: {a} -> {b}")
+    if not result["settings"]:
+        lines.append("  the same settings")
+    heads = "".join(f"{head:<20}" for head in INTERVAL_HEADS)
+    lines += ["", f"  {'raw scores':<20}{'first':>9}{'second':>9}{'change':>9}   {heads}of the change"]
+    for name, row in result["metrics"].items():
+        lines.append(
+            f"  {name:<20}{row['first']:>9.4f}{row['second']:>9.4f}{row['difference']:>+9.4f}   {_interval(row)}"
+        )
+    lines += [f"  ! {note}" for note in note_lines(result["metrics"])]
+    lines.append(f"  paired bootstrap over {result['videos']} videos, {result['resamples']} resamples")
+    return "\n".join([*lines, *(f"  ! {caveat}" for caveat in result["caveats"])])
+
+
+def _interval(row: Mapping[str, Any]) -> str:
+    """The interval of the change, whether it holds, and the ranges of the change that stand beside it."""
+    ends = {
+        name: f"[{row[f'{name}_low']:+.4f}, {row[f'{name}_high']:+.4f}]"
+        for name in ("ci", "video", "without")
+        if not math.isnan(row[f"{name}_low"])
+    }
+    if "ci" not in ends:
+        verdict = "no verdict"
+    else:
+        verdict = "holds" if row["ci_low"] > 0 or row["ci_high"] < 0 else "can't be told from zero"
+    found = (ends.get(name, "none") for name in ("ci", "video", "without"))
+    return "".join(f"{cell:<20}" for cell in found) + verdict
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    run_folder = RunFolder(folder)
+    if not run_folder.complete:
+        raise DataError(
+            f"{folder}: no complete run there (state: {run_folder.state}). Give the folder that a run prints."
+        )
+    return run_folder.read()
+
+
+def _common_labels(tables: list[Any], folders: tuple[Path, Path]) -> dict[str, np.ndarray]:
+    first, second = tables[0][1], tables[1][1]
+    if first.keys() != second.keys():
+        only = sorted(first.keys() ^ second.keys())
+        raise DataError(
+            f"the runs have different test videos (only in one: {', '.join(only)}): {folders[0]}, {folders[1]}"
+        )
+    for video, labels in first.items():
+        if not np.array_equal(labels, second[video]):
+            raise DataError(f"the runs have different labels for video {video}: {folders[0]}, {folders[1]}")
+    return dict(first)
+
+
+def _pooled(scores: dict[str, np.ndarray], labels: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    return np.concatenate([scores[v] for v in labels]), np.concatenate([labels[v] for v in labels])
+
+
+def _differences(first: Path, second: Path) -> dict[str, tuple[str, str]]:
+    """Keys of the configuration whose values differ."""
+    a, b = (_flat(folder) for folder in (first, second))
+    return {key: (str(a.get(key, "-")), str(b.get(key, "-"))) for key in sorted({*a, *b}) if a.get(key) != b.get(key)}
+
+
+def _flat(folder: Path) -> dict[str, Any]:
+    import yaml
+
+    def walk(values: Any, prefix: str) -> dict[str, Any]:
+        if not isinstance(values, dict):
+            return {prefix[:-1]: values}
+        return {k: v for name, value in values.items() for k, v in walk(value, f"{prefix}{name}.").items()}
+
+    return walk(yaml.safe_load((folder / "config.yaml").read_text()), "")

@@ -1,0 +1,60 @@
+"""One run as one HTML file that can be mailed: numbers, baselines, curves, settings, data, caveats."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from vadbench.errors import DataError
+from vadbench.runs.find_run import RUN_HELP, add_results, find_run
+from vadbench.runs.run_folder import RunFolder, write_atomically
+
+
+def run(argv: Sequence[str]) -> int:
+    """``report RUN``: write the page, print where it is; 0."""
+    parser = argparse.ArgumentParser("python -m vadbench report", description=__doc__)
+    parser.add_argument("run", metavar="RUN", help=RUN_HELP)
+    add_results(parser)
+    parser.add_argument("--out", type=Path, help="where to write it (RUN/report.html)")
+    words = parser.parse_args(list(argv))
+    folder = find_run(words.run, words.results)
+    out = words.out or folder / "report.html"
+    write_atomically(out, page(folder))
+    print(out)
+    return 0
+
+
+def page(folder: Path) -> str:
+    """The page of a complete run; DataError if there is none in ``folder``."""
+    import jinja2
+    import pandas as pd
+
+    from vadbench.evaluation.intervals.metric_entry import INTERVAL_HEADS, interval_cells, note_lines
+
+    run_folder = RunFolder(folder)
+    if not run_folder.complete:
+        raise DataError(
+            f"{folder}: no complete run there (state: {run_folder.state}). Give the folder that a run prints."
+        )
+    per_video = folder / "per_video.parquet"
+    table = pd.read_parquet(per_video) if per_video.is_file() else None
+    pictures = sorted((folder / "pictures").glob("*.png"))
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    template = environment.from_string((Path(__file__).parent / "pages.html").read_text())
+    record = run_folder.read()
+    return template.render(
+        run=record,
+        interval_heads=INTERVAL_HEADS,
+        interval_cells=interval_cells,
+        notes=note_lines({name: entry for name, entry in record["metrics"].items() if isinstance(entry, dict)}),
+        folder=str(folder),
+        per_video=[] if table is None else table.to_dict("records"),
+        pictures=[(path.stem, base64.b64encode(path.read_bytes()).decode()) for path in pictures],
+        config=(folder / "config.yaml").read_text(),
+        environment=json.dumps(json.loads((folder / "environment.json").read_text()), indent=1),
+    )

@@ -1,0 +1,189 @@
+"""The verb ``table``, and the table that ends a sweep: markdown, CSV or LaTeX, at any time, even while runs go on."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vadbench.errors import DataError, nearest
+from vadbench.report.rows import ENDS, HEADLINES, TOO_WIDE, Row, Spread, rows
+from vadbench.runs.run_folder import RunFolder
+
+_EPILOG = """examples:
+  python -m vadbench table                              every complete run under results
+  python -m vadbench table results/runs/avenue          those on one data set
+  python -m vadbench table results/sweeps/<id>          those of one sweep
+  python -m vadbench table --format csv > runs.csv      every metric, mean, spread and n in columns of their own
+
+Runs that differ in their seed only are one row: mean ± sample standard deviation, n seeds. A seed counts once, and a
+method that does not use its seed counts once (n is 1, with the interval over videos). The column data says how much of
+the official split was there (6/12: six of twelve test videos; own: no official split); compare full rows only. Digests
+are shown where rows would look alike but were made from other videos, labels or weights.
+"""
+
+
+def run(argv: Sequence[str]) -> int:
+    """``table [FOLDER] [--format markdown|csv|latex] [--metrics NAMES]``: print the table; 0."""
+    parser = argparse.ArgumentParser(
+        "python -m vadbench table",
+        description="Complete runs as a table.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "folder", nargs="?", type=Path, default=Path("results"), help="results, a part of it, or a sweep"
+    )
+    parser.add_argument("--format", choices=sorted(_FORMATS), default="markdown")
+    parser.add_argument("--metrics", help="names, separated by commas (default: the usual ones; csv: all)")
+    words = parser.parse_args(list(argv))
+    found = rows(find_runs(words.folder))
+    if not found:
+        print(f"no complete run under {words.folder}")
+        return 0
+    print(format_rows(found, words.format, words.metrics.split(",") if words.metrics else None), end="")
+    return 0
+
+
+def find_runs(folder: Path) -> list[Path]:
+    """The run folders below ``folder``: of a results folder, a part of it, one run, or the points of a sweep."""
+    if not folder.is_dir():
+        raise DataError(f"{folder}: there is no such folder. Give a results folder, a part of it, or a sweep folder.")
+    if (folder / "run.json").is_file():
+        return [folder]
+    if (folder / "sweep.json").is_file():
+        points = json.loads((folder / "sweep.json").read_text())["points"]
+        keys = {point["fingerprint"] for point in points}
+        return sorted(path for path in folder.absolute().parents[1].glob("runs/*/*/*") if path.name in keys)
+    root = folder / "runs" if (folder / "runs").is_dir() else folder
+    return sorted(path.parent for path in root.rglob("run.json"))
+
+
+def sweep_table(folders: Sequence[RunFolder], points: Sequence[Mapping[str, Any]]) -> str:
+    """The points of a sweep: complete ones as a table, then every other one with its state, reason and log."""
+    parts = []
+    found = rows([folder.path for folder in folders])
+    if found:
+        parts.append(format_rows(found, "markdown", None))
+    open_points = [point for point in points if point["state"] != "complete"]
+    if open_points:
+        lines = [f"{len(open_points)} of {len(points)} points are not complete:", ""]
+        cells = [["state", "point", "reason", "log"]]
+        cells += [[p["state"], p["label"], _one_line(p.get("reason", "")), p.get("log", "")] for p in open_points]
+        parts.append("\n".join(lines) + "\n" + _markdown(cells))
+    return "\n".join(parts).rstrip("\n")
+
+
+def format_rows(found: Sequence[Row], how: str, metrics: Sequence[str] | None) -> str:
+    """``found`` as text, one of markdown, csv, latex; ``metrics`` None takes the usual ones (csv: all)."""
+    present = list(dict.fromkeys(name for row in found for name in row.metrics))
+    if metrics is None:
+        metrics = present if how == "csv" else [name for name in HEADLINES if name in present] or present
+    for name in metrics:
+        if name not in present:
+            raise DataError(f"--metrics {name}: no run has it. {nearest(name, present)}")
+    if how == "csv":
+        return _csv(_wide(found, metrics))
+    text = _FORMATS[how](_narrow(found, metrics))
+    repeats = sum(len(row.left_out) for row in found)
+    if how == "markdown" and repeats:
+        runs = "1 run is" if repeats == 1 else f"{repeats} runs are"
+        text += f"\n{runs} not counted: the same seed again, or another seed of a method that does not use it.\n"
+    return text
+
+
+def _narrow(found: Sequence[Row], metrics: Sequence[str]) -> list[list[str]]:
+    """Header and rows for people: names that are empty in all rows are left out."""
+    names = [key for key in found[0].names if any(row.names[key] for row in found)]
+    settings = list(found[0].settings)
+    header = [
+        *names,
+        *(_short(key, settings) for key in settings),
+        "data",
+        "n",
+        *(m.replace("_", " ") for m in metrics),
+    ]
+    table = [header]
+    for row in found:
+        cells = [_shouted(key, row.names[key]) for key in names]
+        cells += [*row.settings.values(), row.data, str(len(row.seeds))]
+        table.append(cells + [_cell(row.metrics.get(name), len(row.seeds)) for name in metrics])
+    return table
+
+
+def _wide(found: Sequence[Row], metrics: Sequence[str]) -> list[list[str]]:
+    """Header and rows for programs: every number in a column of its own, unrounded."""
+    fields = ("mean", "sd", "n", *ENDS)
+    header = [*found[0].names, *found[0].settings, "data", "seeds", *(f"{m}.{f}" for m in metrics for f in fields)]
+    table = [header]
+    for row in found:
+        numbers = [getattr(row.metrics.get(name, Spread(math.nan, math.nan, 0)), f) for name in metrics for f in fields]
+        cells = [*row.names.values(), *row.settings.values(), row.data, " ".join(map(str, row.seeds))]
+        table.append(cells + ["" if value != value else repr(value) for value in numbers])
+    return table
+
+
+def _cell(spread: Spread | None, seeds: int) -> str:
+    if spread is None or spread.n == 0:
+        return "-"
+    text = f"{spread.mean:.4f}"
+    if spread.n > 1:
+        text += f" ± {spread.sd:.4f}"
+    elif not math.isnan(spread.ci_low):
+        text += f" [{spread.ci_low:.3f}, {spread.ci_high:.3f}]"
+        text += " (too wide to mean much)" if spread.ci_high - spread.ci_low > TOO_WIDE else ""
+    return text if spread.n == seeds else f"{text} (n={spread.n})"
+
+
+def _shouted(key: str, text: str) -> str:
+    """Random weights are never mistaken for a method's own."""
+    return text.replace("random", "RANDOM") if key == "weights" else text
+
+
+def _short(key: str, keys: Sequence[str]) -> str:
+    """The last part of a key where that is enough to tell it from the others."""
+    leaf = key.rpartition(".")[2]
+    return leaf if sum(k.rpartition(".")[2] == leaf for k in keys) == 1 else key
+
+
+def _one_line(text: str) -> str:
+    return re.sub(r"\s+", " ", text).strip()[:200]
+
+
+def _markdown(table: Sequence[Sequence[str]]) -> str:
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in table]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    lines = ["| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |" for row in cells]
+    lines.insert(1, "|" + "|".join("-" * (w + 2) for w in widths) + "|")
+    return "\n".join(lines) + "\n"
+
+
+def _latex(table: Sequence[Sequence[str]]) -> str:
+    escaped = [[_escaped(cell) for cell in row] for row in table]
+    lines = [" & ".join(row) + r" \\" for row in escaped]
+    body = [r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"]
+    return "\n".join([rf"\begin{{tabular}}{{{'l' * len(table[0])}}}", *body, r"\end{tabular}"]) + "\n"
+
+
+def _escaped(text: str) -> str:
+    special = {c: f"\\{c}" for c in "&%$#_{}"} | {"\\": r"\textbackslash{}", "±": r"$\pm$", "~": r"\textasciitilde{}"}
+    return "".join(special.get(c, c) for c in text)
+
+
+def _csv(table: Sequence[Sequence[str]]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(table)
+    return out.getvalue()
+
+
+_FORMATS: dict[str, Callable[[Sequence[Sequence[str]]], str]] = {
+    "markdown": _markdown,
+    "csv": _csv,
+    "latex": _latex,
+}

@@ -1,0 +1,1 @@
+"""Run folders: what a run is on disk, its state, its provenance."""

@@ -1,0 +1,49 @@
+"""Which run a word of the command line means: its folder, its id, or the beginning of its id."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from pathlib import Path
+
+from vadbench.errors import DataError
+from vadbench.runs.run_folder import RunFolder
+
+RUN_HELP = "folder of a run, or its id (the last part of the folder), or the first letters of it"
+
+
+def add_results(parser: argparse.ArgumentParser) -> None:
+    """The option that says where runs given by their ids are looked for."""
+    parser.add_argument("--results", type=Path, default=Path("results"), help="where ids are looked for (%(default)s)")
+
+
+def find_run(given: str | Path, results: Path) -> Path:
+    """The folder of the complete run that ``given`` means.
+
+    Raises
+    ------
+    DataError: no such run, several whose ids begin with ``given``, a folder without a complete run.
+    """
+    folder = Path(given)
+    if not folder.is_dir():
+        folder = _by_id(str(given), results)
+    if not (run := RunFolder(folder)).complete:
+        raise DataError(f"{folder}: no complete run there (state: {run.state}). Give the folder or the id of a run.")
+    return folder
+
+
+def _by_id(given: str, results: Path) -> Path:
+    there = sorted(path for path in results.glob("runs/*/*/*") if path.is_dir())
+    found = [path for path in there if path.name.startswith(given)]
+    found = [path for path in found if path.name == given] or found
+    if len(found) == 1:
+        return found[0]
+    if found:
+        shown = "".join(f"\n  {path}" for path in found)
+        raise DataError(f"{given}: the ids of {len(found)} runs begin so. Give more of it:{shown}")
+    near = difflib.get_close_matches(given, [path.name for path in there], n=3)
+    hint = f" Did you mean: {', '.join(near)}?" if near else ""
+    raise DataError(
+        f"{given}: neither the folder of a run nor the id of one of the {len(there)} runs in {results}.{hint} A run "
+        "prints its folder when it ends; --results FOLDER looks for ids elsewhere."
+    )
