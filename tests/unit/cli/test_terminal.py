@@ -57,7 +57,7 @@ def test_what_libraries_say_goes_to_the_log_of_the_run(tmp_path: Path, capsys, m
         logging.getLogger("alembic").info("Running upgrade")
         warnings.warn("this tensor is old", UserWarning, stacklevel=1)
         logging.getLogger("vadbench.anything").warning("our own")
-        logging.getLogger("mlflow").error("an error of a library")
+        logging.getLogger("some_library").error("an error of a library")
         draw(*parts)
 
     monkeypatch.setattr(run, "_draw", drawing)
