@@ -63,7 +63,7 @@ def test_facts_agree_with_pytorchvideo(name: str) -> None:
 
 def test_the_table_needs_no_torch() -> None:
     code = (
-        "import sys; from vadbench.backbones import catalog; rows = [d.row() for d in model_zoo.describe()];"
+        "import sys; from vadbench.backbones import model_zoo; rows = [d.row() for d in model_zoo.describe()];"
         "assert len(rows) == 17 and len({tuple(r) for r in rows}) == 1, rows;"
         "b = model_zoo.build(model_zoo.load_config('flow_grid')); model_zoo.layers(model_zoo.load_config('flow_grid'));"
         "assert not {'torch', 'torchvision', 'mlflow'} & set(sys.modules)"
@@ -74,7 +74,7 @@ def test_the_table_needs_no_torch() -> None:
 
 def test_a_network_whose_features_are_cached_is_named_without_torch() -> None:
     code = (
-        "import sys; from dataclasses import replace; from vadbench.backbones import catalog;"
+        "import sys; from dataclasses import replace; from vadbench.backbones import model_zoo;"
         "b = model_zoo.build(replace(model_zoo.load_config('x3d_s'), weights='random'));"
         "b.spec('blocks.4'), b.needs_calibration, b.weights_digest();"
         "assert 'torch' not in sys.modules"

@@ -229,7 +229,7 @@ def test_torchvision_that_does_not_fit_torch_is_explained(tmp_path: Path) -> Non
     fake.mkdir()
     (fake / "__init__.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')\n")
     code = (
-        "from vadbench.backbones import catalog, imports\n"
+        "from vadbench.backbones import imports, model_zoo\n"
         "try:\n    model_zoo.layers(model_zoo.load_config('x3d_s'))\n"
         "except imports.BrokenInstall as error:\n    print(error)\n"
     )

@@ -54,13 +54,14 @@ def test_what_libraries_say_goes_to_the_log_of_the_run(tmp_path: Path, capsys, m
 
     def drawing(*parts: object) -> None:
         logging.getLogger("urllib3.connectionpool").warning("Retrying after connection broken")
-        logging.getLogger("alembic").info("Running upgrade")
+        logging.getLogger("some_library").info("Running upgrade")
         warnings.warn("this tensor is old", UserWarning, stacklevel=1)
         logging.getLogger("vadbench.anything").warning("our own")
         logging.getLogger("some_library").error("an error of a library")
         draw(*parts)
 
     monkeypatch.setattr(run, "_draw", drawing)
+    logging.captureWarnings(False)  # an earlier test's capture ended with that test
     words = ["model=random", "dataset=synthetic", "dataset.n_test=1", "dataset.n_train=1", "dataset.n_frames=24"]
     words += [f"dataset.root={tmp_path}", "tracking=none", f"results={tmp_path}"]
     assert command(*words) == 0

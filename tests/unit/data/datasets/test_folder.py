@@ -22,7 +22,7 @@ from vadbench.data.video import Dataset, Video
 from vadbench.errors import DataError, VadbenchError
 
 SIZE = (24, 32)
-CARD = Path(__file__).parents[3] / "datasets" / "folder.md"
+CARD = Path(__file__).parents[4] / "datasets" / "folder.md"
 
 
 def mixed(root: Path) -> Path:

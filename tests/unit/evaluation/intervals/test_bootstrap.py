@@ -18,11 +18,11 @@ from vadbench.evaluation import (
     bootstrap,
     equal_error_rate,
     frame_auroc,
-    intervals,
     macro,
     micro,
     paired_bootstrap,
 )
+from vadbench.evaluation.intervals import interval as interval_module
 from vadbench.evaluation.intervals.bootstrap import _resampler
 from vadbench.evaluation.intervals.interval import FEW_NOTE, WIDE_NOTE, degrees_of_freedom, interval, video_counts
 from vadbench.evaluation.intervals.pixel_bins import centred
@@ -349,9 +349,9 @@ def test_equal_resamples_are_computed_once_and_change_nothing(monkeypatch: pytes
         return of
 
     rows = [(scores[v], labels[v]) for v in scores]
-    once = intervals.interval(counted(rows), 6, 0.6)
+    once = interval(counted(rows), 6, 0.6)
     assert sum(asked) <= 462 + 6 + 6
-    monkeypatch.setattr(intervals, "_each_once", lambda draw: draw)
-    each = intervals.interval(counted(rows), 6, 0.6)
+    monkeypatch.setattr(interval_module, "_each_once", lambda draw: draw)
+    each = interval(counted(rows), 6, 0.6)
     assert sum(asked) >= 2000
     assert (once.low, once.high) == pytest.approx((each.low, each.high), rel=1e-9)
