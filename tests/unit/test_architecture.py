@@ -27,6 +27,7 @@ ORDER = [
     {"experiment"},
     {"sweep"},
     {"cli", "__main__"},
+    {"plugins"},
 ]
 PLACE = {room: place for place, rooms in enumerate(ORDER) for room in rooms}
 

@@ -17,7 +17,7 @@ from tests.unit.data.configs import config
 from tests.unit.data.trees import official_avenue, official_ped, shanghaitech
 from vadbench.config.compose import options
 from vadbench.data.readers.masks import StackMasks
-from vadbench.data.readers.source import ArrayFrames
+from vadbench.data.readers.source import ArraySource
 from vadbench.data.registry import (
     DATASETS,
     counts,
@@ -88,7 +88,7 @@ def test_max_frames_cuts_frames_labels_and_masks(tmp_path: Path) -> None:
 
 def test_tracks_are_cut_with_the_frames() -> None:
     tracks = pd.DataFrame({"frame": [0, 3, 4], "track": 0, "x1": 0, "y1": 0, "x2": 2, "y2": 2})
-    video = Video("a", ArrayFrames(moving_clip(8)), tracks=tracks)
+    video = Video("a", ArraySource(moving_clip(8)), tracks=tracks)
     short = first_frames(video, 4)
     assert short.tracks is not None and short.tracks["frame"].tolist() == [0, 3]
 
@@ -96,8 +96,8 @@ def test_tracks_are_cut_with_the_frames() -> None:
 def small(name: str = "made", **changes: Any) -> Dataset:
     """A data set in memory whose official counts are its own."""
     masks = box_masks(6, 48, 64, range(2, 5))
-    test = Video("01", ArrayFrames(moving_clip(6)), labels=masks.any(axis=(1, 2)), masks=StackMasks(masks))
-    made = Dataset(name, train=(Video("01", ArrayFrames(moving_clip(5, seed=2))),), test=(test,))
+    test = Video("01", ArraySource(moving_clip(6)), labels=masks.any(axis=(1, 2)), masks=StackMasks(masks))
+    made = Dataset(name, train=(Video("01", ArraySource(moving_clip(5, seed=2))),), test=(test,))
     expected = {"train_videos": 1, "test_videos": 1, "test_frames": 6, "anomalous_frames": 3, "train_frames": 5}
     return replace(made, expected=expected, **changes)
 
@@ -146,7 +146,7 @@ def test_digests_change_with_whatever_they_stand_for() -> None:
     assert video.labels is not None
     variants = {
         "id": replace(video, id="02"),
-        "frames": replace(video, source=ArrayFrames(moving_clip(6, seed=9))),
+        "frames": replace(video, source=ArraySource(moving_clip(6, seed=9))),
         "labels": replace(video, labels=~video.labels),
         "masks": replace(video, masks=StackMasks(box_masks(6, 48, 64, range(1, 5)))),
         "no masks": replace(video, masks=None),
@@ -163,7 +163,7 @@ def test_digests_change_with_whatever_they_stand_for() -> None:
 
 
 def test_select_keeps_the_order_of_the_data_set() -> None:
-    videos = [Video(name, ArrayFrames(moving_clip(2))) for name in ("a", "b", "c")]
+    videos = [Video(name, ArraySource(moving_clip(2))) for name in ("a", "b", "c")]
     assert [v.id for v in select(videos, ["c", "a"], "test_videos")] == ["a", "c"]
 
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
-from vadbench.data.readers.source import ArrayFrames
+from vadbench.data.readers.source import ArraySource
 from vadbench.data.video import Dataset, Video
 from vadbench.experiment.evaluate_run import assess
 from vadbench.experiment.fit_and_score import Scored
@@ -24,7 +24,7 @@ def found(ids: str) -> dict[str, object]:
     videos, scores = [], []
     for name in ids:
         known = np.isin(np.arange(FRAMES), BOXES["frame"]) if name.islower() else None
-        frames = ArrayFrames(rng.integers(0, 255, (FRAMES, 8, 8), dtype=np.uint8))
+        frames = ArraySource(rng.integers(0, 255, (FRAMES, 8, 8), dtype=np.uint8))
         boxes = None if known is None else BOXES.assign(track="1")
         videos.append(Video(name, frames, labels=known, tracks=boxes))
         values = np.random.default_rng(ord(name)).random(FRAMES)

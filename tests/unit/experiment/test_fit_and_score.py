@@ -101,13 +101,13 @@ def test_baselines_keep_the_contract_and_repeat_themselves(name: str) -> None:
 
 
 def test_frame_difference_energy_by_hand() -> None:
-    from vadbench.data.readers.source import ArrayFrames
+    from vadbench.data.readers.source import ArraySource
     from vadbench.data.video import Video
 
     frames = np.zeros((4, 2, 2, 3), np.uint8)
     frames[2:] = 10
     frames[3, 0, 0] = 30
-    found = score_dataset(Baseline("frame_difference"), Dataset("d", (), (Video("v", ArrayFrames(frames)),)))
+    found = score_dataset(Baseline("frame_difference"), Dataset("d", (), (Video("v", ArraySource(frames)),)))
     assert found.scores[0].scores.tolist() == [0.0, 0.0, 100.0, 100.0]
     assert found.scores[0].filled.tolist() == [True, False, False, False]
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.stand_ins import RandomFilters, video
-from vadbench.data.readers.source import ArrayFrames
+from vadbench.data.readers.source import ArraySource
 from vadbench.data.video import Dataset, Video
 from vadbench.experiment.evaluate_run import assess
 from vadbench.experiment.fit_and_score import score_dataset
@@ -88,7 +88,7 @@ def test_flow_percentile_is_that_of_the_speeds_of_a_frame() -> None:
 
 
 def test_one_frame_has_no_motion() -> None:
-    single = Video("v", ArrayFrames(np.zeros((1, 8, 9, 3), np.uint8)))
+    single = Video("v", ArraySource(np.zeros((1, 8, 9, 3), np.uint8)))
     assert score_dataset(Baseline("flow_percentile"), Dataset("d", (), (single,))).scores[0].scores.tolist() == [0]
 
 

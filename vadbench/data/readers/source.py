@@ -194,7 +194,7 @@ class Source(ABC):
         self._unsaid.clear()
 
 
-class ArrayFrames(Source):
+class ArraySource(Source):
     """Frames held in memory (or memory-mapped): ``uint8 (T, H, W, 3)`` RGB or ``(T, H, W)`` grey."""
 
     def __init__(self, array: np.ndarray, name: str = "array", policy: Policy | None = None) -> None:

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from tests.unit.data.clips import moving_clip, write_images
 from vadbench.data.readers.image_folder import ImageFolder, natural_key
-from vadbench.data.readers.source import ArrayFrames, FirstFrames, Policy, TooLarge
+from vadbench.data.readers.source import ArraySource, FirstFrames, Policy, TooLarge
 from vadbench.errors import DataError
 
 SKIP = Policy(on_fault="skip")
 
 
-def read(source: ImageFolder | FirstFrames | ArrayFrames) -> np.ndarray:
+def read(source: ImageFolder | FirstFrames | ArraySource) -> np.ndarray:
     return np.stack(list(source.frames()))
 
 
@@ -211,9 +211,9 @@ def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 def test_array_frames(grey: bool) -> None:
     clip = moving_clip(6)
     array = clip[..., 0] if grey else clip
-    source = ArrayFrames(array)
+    source = ArraySource(array)
     expected = np.repeat(array[..., None], 3, axis=3) if grey else clip
     assert np.array_equal(read(source), expected)
-    assert source.digest() == ArrayFrames(array.copy()).digest() != ArrayFrames(array[::-1]).digest()
+    assert source.digest() == ArraySource(array.copy()).digest() != ArraySource(array[::-1]).digest()
     with pytest.raises(DataError, match="float64"):
-        ArrayFrames(clip.astype(float))
+        ArraySource(clip.astype(float))

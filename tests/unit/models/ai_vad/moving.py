@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from vadbench.backbones.weights_file import WeightsFile
-from vadbench.data.readers.source import ArrayFrames
+from vadbench.data.readers.source import ArraySource
 from vadbench.data.video import Video
 from vadbench.models.ai_vad.regions.region_extractor import RegionExtractor
 from vadbench.models.ai_vad.regions.region_set import RegionSet
@@ -38,7 +38,7 @@ def street(
             left = round(start + speed * t)
             if 0 <= left <= size[1] - 14:
                 frames[t, top : top + 14, left : left + 14] = body
-    return Video(name, ArrayFrames(frames))
+    return Video(name, ArraySource(frames))
 
 
 class CountingDetector:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.unit.models.ai_vad.moving import Stages, street
-from vadbench.data.readers.source import ArrayFrames
+from vadbench.data.readers.source import ArraySource
 from vadbench.data.video import Video
 from vadbench.density.combined import CombinedDensityEstimator
 from vadbench.density.gmm import GMMEstimator
@@ -26,7 +26,7 @@ FAST = street("fast", 10, (1.8, -8.0))
 
 
 def still(n_frames: int = 6, name: str = "still") -> Video:
-    return Video(name, ArrayFrames(np.full((n_frames, 64, 96, 3), 90, np.uint8)))
+    return Video(name, ArraySource(np.full((n_frames, 64, 96, 3), 90, np.uint8)))
 
 
 def velocity_only(**options: object) -> AiVad:
@@ -85,7 +85,7 @@ def test_frames_without_regions_get_the_calibrated_minimum_and_are_counted() -> 
     model.fit_videos([*TRAIN, still(name="t9")])
     frames = np.stack(list(FAST.frames()))
     half = np.concatenate([np.repeat(frames[:1], 5, axis=0), frames[1:4]])
-    result = model.score_video(Video("half", ArrayFrames(half)))
+    result = model.score_video(Video("half", ArraySource(half)))
     np.testing.assert_array_equal(result.scores[:5], 0)
     assert (result.scores[5:] > 0).all()
     assert result.filled.tolist() == [True] * 5 + [False] * 3

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.unit.models.ai_vad.moving import Stages, street
-from vadbench.data.readers.source import ArrayFrames
+from vadbench.data.readers.source import ArraySource
 from vadbench.data.video import Video
 from vadbench.errors import ConfigError
 from vadbench.models.ai_vad.model import AiVad
@@ -63,14 +63,14 @@ def test_frames_without_regions_cost_no_flow() -> None:
     still = np.repeat(np.stack(list(street(n_frames=1).frames())), 10, axis=0)
     still[6:, 30:50, 40:60] = 255
     stages = Stages()
-    found = AiVad(**stages.parts(), batch_size=10).extractor.extract(Video("s", ArrayFrames(still)), ALL, {})
+    found = AiVad(**stages.parts(), batch_size=10).extractor.extract(Video("s", ArraySource(still)), ALL, {})
     assert found["regions"]["frame"].tolist() == [6]
     assert stages.counts() == (9, 1, 1, 1)
 
 
 @pytest.mark.parametrize("n_frames", [1, 2, 5])
 def test_a_still_video_has_outputs_with_no_rows(n_frames: int) -> None:
-    still = Video("s", ArrayFrames(np.full((n_frames, 32, 48, 3), 90, np.uint8)))
+    still = Video("s", ArraySource(np.full((n_frames, 32, 48, 3), 90, np.uint8)))
     extractor = AiVad(**Stages().parts()).extractor
     found = extractor.extract(still, ALL, {})
     assert found["regions"]["frame"].shape == (0,)

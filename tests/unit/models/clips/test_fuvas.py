@@ -105,10 +105,10 @@ def test_the_map_holds_the_same_energy_and_finds_the_changed_place() -> None:
     data = dataset()
     changed = np.stack(list(data.test[0].frames()))
     changed[:, 8:12, 20:24] = 255
-    from vadbench.data.readers.source import ArrayFrames
+    from vadbench.data.readers.source import ArraySource
     from vadbench.data.video import Video
 
-    data = Dataset("stand_in", data.train, (Video("changed", ArrayFrames(changed)),))
+    data = Dataset("stand_in", data.train, (Video("changed", ArraySource(changed)),))
     model = Fuvas(RandomFilters(channels=8), clip=PLAN)
     result = score_dataset(model, data).scores[0]
     assert result.maps is not None

@@ -25,7 +25,7 @@ from filelock import FileLock
 
 from vadbench.config.schema import SyntheticConfig
 from vadbench.data.readers.masks import StackMasks, load_npy
-from vadbench.data.readers.source import ArrayFrames, policy_of
+from vadbench.data.readers.source import ArraySource, policy_of
 from vadbench.data.video import Dataset, Video
 from vadbench.errors import DataError, StoreError
 
@@ -153,7 +153,7 @@ def _names(split: str, count: int) -> list[str]:
 
 
 def _video(folder: Path, name: str, config: SyntheticConfig, test: bool) -> Video:
-    source = ArrayFrames(load_npy(folder / name / "frames.npy"), name, policy_of(config))
+    source = ArraySource(load_npy(folder / name / "frames.npy"), name, policy_of(config))
     if not test:
         return Video(name, source)
     masks = StackMasks(folder / name / "masks.npy")

@@ -1,0 +1,96 @@
+"""Parts from outside are found beside the built-in ones, and a mistake in them is one message."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vadbench import registry
+from vadbench.errors import ConfigError
+
+HEAD = "from dataclasses import dataclass\nfrom vadbench import plugins\n"
+STEP = (
+    HEAD
+    + '@plugins.protocol_step("twice")\ndef twice(config, scores, dataset):\n    """Double."""\n    return 2 * scores\n'
+)
+
+
+@pytest.fixture(autouse=True)
+def only_here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv(registry.VARIABLE, "")
+    parts, loaded = dict(registry._parts), dict(registry._loaded)
+    yield
+    for here, before in ((registry._parts, parts), (registry._loaded, loaded)):
+        here.clear()
+        here.update(before)
+
+
+def plugin(folder: Path, text: str, name: str = "mine.py") -> str:
+    path = folder / name
+    path.write_text(text)
+    return str(path)
+
+
+def refused(path: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        registry.add_plugins([path])
+    text = str(caught.value)
+    assert text.count("\n") == 0 and "Traceback" not in text
+    return text
+
+
+def test_a_part_of_a_file_is_found_with_its_origin_and_digest(tmp_path: Path) -> None:
+    path = plugin(tmp_path, STEP)
+    registry.add_plugins([path])
+    part = registry.get("protocol_step", "twice")
+    assert (part.origin, len(part.digest), part.summary) == (path, 64, "Double")
+    assert part.build(None, 3, "any") == 6
+    assert "twice" in registry.names("protocol_step")
+
+
+def test_the_variable_alone_loads_a_file_in_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = plugin(tmp_path, STEP)
+    monkeypatch.setenv(registry.VARIABLE, path)
+    assert registry.get("protocol_step", "twice").origin == path
+
+
+def test_a_file_that_does_not_import_is_one_message_with_its_line(tmp_path: Path) -> None:
+    path = plugin(tmp_path, HEAD + "\nimport no_such_module_here\n")
+    assert f"plug-in {path}, line 4: it does not import: ModuleNotFoundError" in refused(path)
+    assert not [module for module in list(sys.modules.values()) if getattr(module, "__file__", None) == path]
+    broken = plugin(tmp_path, "def broken(:\n", "broken.py")
+    assert f"plug-in {broken}, line 1" in refused(broken)
+    assert "there is no such file" in refused(str(tmp_path / "absent.py"))
+
+
+def test_a_taken_name_says_by_whom(tmp_path: Path) -> None:
+    registry.add_plugins([plugin(tmp_path, STEP)])
+    text = refused(plugin(tmp_path, STEP, "second.py"))
+    assert "second.py: the protocol step name 'twice' is taken by" in text and "mine.py" in text
+
+
+@pytest.mark.parametrize(
+    ("config", "part"),
+    [
+        ("@dataclass\nclass Keys:\n    size = 3\n", "Keys.size has no type; write size: int = 3"),
+        ("class Keys:\n    size: int = 3\n", "Keys must be a dataclass"),
+    ],
+)
+def test_a_config_without_types_is_refused(tmp_path: Path, config: str, part: str) -> None:
+    text = HEAD + config + '@plugins.protocol_step("thrice", config=Keys)\ndef thrice(config, scores, dataset): ...\n'
+    path = plugin(tmp_path, text)
+    assert part in refused(path)
+    assert registry.find("protocol_step", "thrice") is None
+
+
+def test_a_built_in_part_that_a_plug_in_imports_first_stays_built_in() -> None:
+    with registry._from_origin("/somewhere/mine.py", "0"):
+
+        def build() -> None: ...
+
+        build.__module__ = "vadbench.density.other"
+        registry.density("imported_first")(build)
+    assert registry.get("density", "imported_first").is_built_in
