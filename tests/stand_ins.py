@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vadbench.data.readers.source import ArrayFrames
+from vadbench.data.readers.source import ArraySource
 from vadbench.data.video import Video
 
 
@@ -15,7 +15,7 @@ def video(name: str, n_frames: int = 20, size: tuple[int, int] = (24, 32), seed:
     """A video of moving noise, its own for every name."""
     rng = np.random.default_rng([seed, *name.encode()])
     frames = rng.integers(0, 256, (n_frames, *size, 3), dtype=np.uint8)
-    return Video(name, ArrayFrames(frames), **more)
+    return Video(name, ArraySource(frames), **more)
 
 
 class RandomFilters:

@@ -11,7 +11,6 @@ import hashlib
 import importlib
 import importlib.util
 import os
-import pkgutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -61,7 +60,7 @@ class Part:
     config: type | None
     origin: str = BUILT_IN
     digest: str = ""
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def is_built_in(self) -> bool:
@@ -134,9 +133,12 @@ def protocol_step(name: str, *, config: type | None = None, **facts: Any) -> Cal
     return _register("protocol_step", name, config, **facts)
 
 
-def launcher(name: str, *, config: type) -> Callable[[T], T]:
-    """Register a launcher of sweeps."""
-    return _register("launcher", name, config)
+def launcher(name: str, *, config: type | None = None, **facts: Any) -> Callable[[T], T]:
+    """Register a launcher: a function ``(config, sweep folder, number of workers, threads) -> list[Worker]``.
+
+    ``finish``: function without arguments that is called when the workers have ended.
+    """
+    return _register("launcher", name, config, **facts)
 
 
 def names(kind: str) -> list[str]:
@@ -172,9 +174,13 @@ def find(kind: str, name: str) -> Part | None:
 
 def add_plugins(files: Sequence[str]) -> None:
     """Load plug-in files, here and in every process that is started from here."""
-    listed = plugin_files()
+    before, listed = os.environ.get(VARIABLE), plugin_files()
     os.environ[VARIABLE] = os.pathsep.join([*listed, *(f for f in map(_absolute, files) if f not in listed)])
-    load_plugins()
+    try:
+        load_plugins()
+    except ConfigError:
+        os.environ[VARIABLE] = before or ""
+        raise
 
 
 def plugin_files() -> list[str]:
@@ -247,15 +253,16 @@ def _line_in(path: str, error: Exception) -> str:
 
 
 def _scan_built_in(kind: str) -> None:
-    """Import the modules of a kind's folder, and the packages in it, that register something; once."""
+    """Import the modules at or below a kind's folder that register something; once."""
     if kind not in _scanned:
         _scanned.add(kind)
         package = importlib.import_module(FOLDERS[kind])
-        for found in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
-            spec = importlib.util.find_spec(found.name)
+        folder = Path(package.__path__[0])
+        for path in sorted(folder.rglob("*.py")):
             # Other modules may import heavy libraries, which naming the parts must not.
-            if spec is not None and spec.origin and _REGISTERS in Path(spec.origin).read_text(encoding="utf-8"):
-                importlib.import_module(found.name)
+            if _REGISTERS in path.read_text(encoding="utf-8"):
+                inside = path.relative_to(folder).with_suffix("").parts
+                importlib.import_module(".".join((package.__name__, *inside)))
 
 
 @contextmanager
@@ -299,32 +306,3 @@ def _absolute(path: str) -> str:
 
 def _shown(kind: str) -> str:
     return kind.replace("_", " ")
-
-
-class Registry:
-    """A table from a short name to ``"module:attribute"``, imported only when asked for.
-
-    Parameters
-    ----------
-    kind: what the names are, as a user would say it ("backbone").
-    entries: name to ``"module:attribute"``.
-    where: where to add one, for the error message.
-    """
-
-    def __init__(self, kind: str, entries: dict[str, str], where: str) -> None:
-        self.kind = kind
-        self.where = where
-        self._entries = dict(entries)
-
-    def names(self) -> list[str]:
-        """All names, in the order in which they were entered."""
-        return list(self._entries)
-
-    def load(self, name: str) -> Any:
-        """The class or function called ``name``; ConfigError with the nearest names if there is none."""
-        if name not in self._entries:
-            raise ConfigError(
-                f"Unknown {self.kind} {name!r}. {nearest(name, self._entries)} To add one, see {self.where}."
-            )
-        module, _, attribute = self._entries[name].partition(":")
-        return getattr(importlib.import_module(module), attribute)

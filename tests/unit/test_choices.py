@@ -10,11 +10,10 @@ import pytest
 
 from tests.stand_ins import RandomFilters
 from vadbench.backbones.flow_grid import dense_flow, pooled_by_direction
-from vadbench.config import ai_vad_keys as ai_vad_config
 from vadbench.config import schema
 from vadbench.config.compose import compose
 from vadbench.data.readers.source import Policy
-from vadbench.density import bank, calibration, knn, pca
+from vadbench.density import bank, calibration, combined, knn, pca
 from vadbench.density.gmm import GMMEstimator
 from vadbench.density.knn import GroupedKNNEstimator
 from vadbench.errors import ConfigError, StoreError
@@ -24,6 +23,7 @@ from vadbench.evaluation.score_files.read import Values
 from vadbench.experiment.fit_and_score import score_dataset
 from vadbench.models import baselines
 from vadbench.models.ai_vad import extractor as ai_vad_extractor
+from vadbench.models.ai_vad import keys
 from vadbench.models.ai_vad import to_frames as ai_vad_frames
 from vadbench.models.ai_vad.model import AiVad
 from vadbench.models.ai_vad.regions import detectors
@@ -102,23 +102,22 @@ def test_the_stores_refuse_a_precision_that_they_do_not_have(tmp_path: Any) -> N
 @pytest.mark.parametrize(
     ("keys", "key", "choices"),
     [
-        (schema.FuvasConfig, "target_frame", to_frames.TARGETS),
-        (schema.FuvasConfig, "fill", to_frames.FILLS),
-        (schema.FuvasConfig, "score_reduction", fuvas.REDUCTIONS),
-        (schema.FuvasConfig, "short_videos", extractor.SHORT_VIDEOS),
+        (fuvas.FuvasConfig, "target_frame", to_frames.TARGETS),
+        (fuvas.FuvasConfig, "fill", to_frames.FILLS),
+        (fuvas.FuvasConfig, "score_reduction", fuvas.REDUCTIONS),
+        (fuvas.FuvasConfig, "short_videos", extractor.SHORT_VIDEOS),
         (schema.BackboneConfig, "resize", resize.METHODS),
-        (schema.BaselineConfig, "name", baselines.BASELINES),
-        (schema.PcaConfig, "components", pca.COMPONENTS),
-        (ai_vad_config.AiVadConfig, "frame_reduction", ai_vad_frames.REDUCTIONS),
-        (ai_vad_config.AiVadConfig, "crop_frame", ai_vad_extractor.CROP_FRAMES),
-        (ai_vad_config.AiVadConfig, "first_frames", ai_vad_extractor.FIRST_FRAMES),
-        (ai_vad_config.AiVadConfig, "velocity_normalisation", velocity.NORMALISATIONS),
-        (ai_vad_config.AiVadConfig, "velocity_magnitude", velocity.MAGNITUDES),
-        (ai_vad_config.RegionsConfig, "detector", detectors.DETECTORS),
-        (ai_vad_config.FlowConfig, "method", flow.METHODS),
-        (ai_vad_config.FlowConfig, "preset", flow.DIS_PRESETS),
-        (ai_vad_config.AttributeDensityConfig, "distance", knn.DISTANCES),
-        (ai_vad_config.AttributeDensityConfig, "calibration_pose", calibration.RULES),
+        (pca.PcaConfig, "components", pca.COMPONENTS),
+        (keys.AiVadConfig, "frame_reduction", ai_vad_frames.REDUCTIONS),
+        (keys.AiVadConfig, "crop_frame", ai_vad_extractor.CROP_FRAMES),
+        (keys.AiVadConfig, "first_frames", ai_vad_extractor.FIRST_FRAMES),
+        (keys.AiVadConfig, "velocity_normalisation", velocity.NORMALISATIONS),
+        (keys.AiVadConfig, "velocity_magnitude", velocity.MAGNITUDES),
+        (keys.RegionsConfig, "detector", detectors.DETECTORS),
+        (keys.FlowConfig, "method", flow.METHODS),
+        (keys.FlowConfig, "preset", flow.DIS_PRESETS),
+        (combined.AttributeDensityConfig, "distance", knn.DISTANCES),
+        (combined.AttributeDensityConfig, "calibration_pose", calibration.RULES),
     ],
 )
 def test_the_configuration_has_the_choices_of_the_code(keys: type, key: str, choices: tuple[str, ...]) -> None:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from vadbench import registry
 from vadbench.backbones.base import Backbone, Layer
 from vadbench.backbones.publishers import FACTS, Checkpoint, Facts
+from vadbench.config.parts import keys_of
 from vadbench.config.paths import CONF
 from vadbench.config.schema import BackboneConfig
 from vadbench.errors import ConfigError, nearest
-from vadbench.registry import Registry
 
 WHERE = "vadbench/backbones/publishers.py and conf/backbone"
-
-BACKBONES = Registry("backbone", {name: facts.builder for name, facts in FACTS.items()}, WHERE)
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Description:
 
 
 def describe(name: str | None = None) -> list[Description]:
-    """All backbones, or the one called ``name``, with configuration defaults and facts. Reads YAML only."""
+    """All built-in backbones, or the one called ``name``, with configuration defaults and facts. Reads YAML only."""
     return [Description(n, load_config(n), facts_of(n)) for n in ([name] if name else FACTS)]
 
 
@@ -67,9 +69,11 @@ def load_config(name: str) -> BackboneConfig:
     import yaml
     from pydantic import TypeAdapter
 
-    facts_of(name)
-    values: Any = yaml.safe_load((Path(CONF) / "backbone" / f"{name}.yaml").read_text(encoding="utf-8"))
-    return TypeAdapter(BackboneConfig).validate_python(values)
+    part = registry.get("backbone", name)
+    path = Path(CONF) / "backbone" / f"{name}.yaml"
+    values: Any = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {"name": name}
+    config: BackboneConfig = TypeAdapter(keys_of(part, BackboneConfig)).validate_python(values)
+    return config
 
 
 def build(config: BackboneConfig, layers: Sequence[str] | None = None, seed: int = 0, device: str = "cpu") -> Backbone:
@@ -90,27 +94,60 @@ def build(config: BackboneConfig, layers: Sequence[str] | None = None, seed: int
     ConfigError: a layer, option or combination that does not exist, with the nearest choices.
     WeightsError: weights that can't be had or don't fit.
     """
-    facts = facts_of(config.name)
+    part = registry.get("backbone", config.name)
     wanted = tuple(dict.fromkeys(layers or (config.layer,)))
-    if facts.is_network:
-        from vadbench.backbones.network import Network
+    backbone: Backbone = part.build(config, wanted, seed, device)
+    return backbone if part.is_built_in else FromPlugin(backbone, part.digest)
 
-        return Network(config, facts, wanted, seed, device)
-    _check_bank(config, wanted)
-    bank: Backbone = BACKBONES.load(config.name)(config.options)
+
+def _network(config: BackboneConfig, layers: tuple[str, ...], seed: int, device: str) -> Backbone:
+    from vadbench.backbones.network import Network
+
+    return Network(config, FACTS[config.name], layers, seed, device)
+
+
+def _filter_bank(config: BackboneConfig, layers: tuple[str, ...], seed: int, device: str) -> Backbone:
+    _check_bank(config, layers)
+    module, _, attribute = FACTS[config.name].builder.partition(":")
+    bank: Backbone = getattr(importlib.import_module(module), attribute)(config.options)
     return bank
+
+
+for _name, _facts in FACTS.items():
+    registry.backbone(_name, config=BackboneConfig)(_network if _facts.is_network else _filter_bank)
+
+
+class FromPlugin:
+    """A backbone from outside: the digest of its plug-in is part of its features' key, so that no old ones are used."""
+
+    def __init__(self, backbone: Backbone, digest: str) -> None:
+        self.backbone = backbone
+        self.digest = digest
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.backbone, name)
+
+    def __call__(self, clips: np.ndarray) -> dict[str, np.ndarray]:
+        """See :class:`vadbench.backbones.base.Backbone`."""
+        return self.backbone(clips)
+
+    def spec(self, layer: str) -> dict[str, Any]:
+        """See :class:`vadbench.backbones.base.Backbone`."""
+        return {**self.backbone.spec(layer), "plugin": self.digest}
 
 
 def layers(config: BackboneConfig) -> list[Layer]:
     """Every layer of the backbone in the order in which it is computed, with the shape of its feature map."""
     from vadbench.backbones.grid import LAYER, grid_shape
 
+    if not registry.get("backbone", config.name).is_built_in:
+        return [Layer(name, (None,) * 4, name == config.layer, True) for name in build(config).layers]
     facts = facts_of(config.name)
     if facts.is_network:
         from vadbench.backbones import architecture
 
         return architecture.layers(config, facts)
-    bank = BACKBONES.load(config.name)(config.options)
+    bank: Any = _filter_bank(config, (LAYER,), 0, "cpu")
     grid = (None, None) if config.size is None else grid_shape(config.size, bank.cell)
     return [Layer(LAYER, (len(bank.channels), config.clip_length, *grid), default=True, module=False)]
 

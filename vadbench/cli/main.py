@@ -1,7 +1,8 @@
-"""The command line: a run from Hydra-style words, and a few verbs beside it."""
+"""The command line: a run from Hydra-style words, and a few commands beside it."""
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -9,12 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vadbench import registry
 from vadbench.cli.terminal import show_own_messages
 from vadbench.config.from_hydra import HELP, refuse_flags
 from vadbench.config.paths import home_expanded
 from vadbench.errors import ConfigError, VadbenchError, nearest
 from vadbench.files import explain
-from vadbench.registry import Registry
 
 if TYPE_CHECKING:
     from vadbench.config.schema import RunConfig
@@ -31,7 +32,10 @@ One run: choose from groups with group=name, set keys with group.key=value
 Many runs: -m, with several values for a key
   python -m vadbench -m model=fuvas dataset=synthetic backbone=flow_grid model.pca_level=0.9,0.95,0.98 seed=0,1,2
 
-Verbs
+Parts of your own: --plugin FILE, before or after any command (docs/extending.md)
+  python -m vadbench --plugin my_method.py model=my_method dataset=avenue dataset.root=/data/avenue
+
+Commands
   list [layers backbone=NAME]     models, backbones, data sets, protocols; or the layers of a backbone
   check NAME [--deep]             what a data set's folder holds and what is missing
   weights WORDS [--fetch]         files of weights that a configuration needs; --to DIR for a node without a network
@@ -51,24 +55,21 @@ Groups: {groups}
 Every key with its value: python -m vadbench model=fuvas dataset=synthetic --cfg
 """
 
-VERBS = Registry(
-    "verb",
-    {
-        "list": "vadbench.cli.list:run",
-        "check": "vadbench.data.check:run",
-        "weights": "vadbench.cli.weights:run",
-        "plan": "vadbench.cli.plan:run",
-        "evaluate": "vadbench.cli.evaluate:run",
-        "table": "vadbench.report.tables:run",
-        "compare": "vadbench.report.comparison:run",
-        "report": "vadbench.report.pages:run",
-        "explain": "vadbench.report.explain:run",
-        "extract": "vadbench.cli.extract:run",
-        "cache": "vadbench.cli.cache:run",
-        "sync": "vadbench.cli.sync:run",
-    },
-    "vadbench/cli/main.py",
-)
+COMMANDS = {
+    "list": "vadbench.cli.list:run",
+    "check": "vadbench.data.check:run",
+    "weights": "vadbench.cli.weights:run",
+    "plan": "vadbench.cli.plan:run",
+    "evaluate": "vadbench.cli.evaluate:run",
+    "table": "vadbench.report.tables:run",
+    "compare": "vadbench.report.comparison:run",
+    "report": "vadbench.report.pages:run",
+    "explain": "vadbench.report.explain:run",
+    "extract": "vadbench.cli.extract:run",
+    "cache": "vadbench.cli.cache:run",
+    "sync": "vadbench.cli.sync:run",
+}
+"""Command to the function that runs it, imported only when asked for: listing names never imports torch."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -76,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     show_own_messages()
     try:
-        status = _dispatch([home_expanded(word) for word in words])
+        status = _dispatch(_with_plugins([home_expanded(word) for word in words]))
         sys.stdout.flush()
         return status
     except VadbenchError as error:
@@ -100,8 +101,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _dispatch(words: list[str]) -> int:
     from vadbench.config.compose import groups, user_config_dirs
 
-    is_verb = bool(words) and words[0] in VERBS.names()
-    if not words or words[0] == "help" or (not is_verb and {"-h", "--help"} & set(words)):
+    is_command = bool(words) and words[0] in COMMANDS
+    if not words or words[0] == "help" or (not is_command and {"-h", "--help"} & set(words)):
         print(USAGE.format(from_hydra=HELP, groups=", ".join(groups())))
         return 0
     if words[0] in ("--version", "-V"):
@@ -110,17 +111,35 @@ def _dispatch(words: list[str]) -> int:
         print(f"vadbench {__version__}")
         return 0
     refuse_flags(words)
-    if is_verb:
-        status: int = VERBS.load(words[0])(words[1:])
+    if is_command:
+        module, _, function = COMMANDS[words[0]].partition(":")
+        status: int = getattr(importlib.import_module(module), function)(words[1:])
         return status
     if "=" not in words[0] and not words[0].startswith(("-", "+", "~")):
-        raise ConfigError(f"{words[0]!r} is neither a verb nor group=name. {nearest(words[0], VERBS.names())}")
+        raise ConfigError(f"{words[0]!r} is neither a command nor group=name. {nearest(words[0], COMMANDS)}")
     words = user_config_dirs(words)
     if "-m" in words or "--multirun" in words:
         from vadbench.sweep import multirun
 
         return multirun.run([word for word in words if word not in ("-m", "--multirun")])
     return _single(words)
+
+
+def _with_plugins(words: list[str]) -> list[str]:
+    """Load the files that ``--plugin FILE`` names, before or after a command; returns the other words."""
+    rest, files, given = [], [], iter(words)
+    for word in given:
+        if word == "--plugin":
+            files.append(next(given, ""))
+        elif word.startswith("--plugin="):
+            files.append(home_expanded(word.partition("=")[2]))
+        else:
+            rest.append(word)
+    if "" in files:
+        raise ConfigError("--plugin: which file? For example: --plugin my_density.py")
+    if files:
+        registry.add_plugins(files)
+    return rest
 
 
 def _single(words: list[str]) -> int:
@@ -132,7 +151,9 @@ def _single(words: list[str]) -> int:
         words = [word for word in words if word not in ("job", "all")]  # Hydra's option takes one of these words
     overrides = [word for word in words if not word.startswith("-")]
     if flags and set(flags) != {"--cfg"}:
-        raise ConfigError(f"{flags[0]}: no such option. {nearest(flags[0], ['-m', '--cfg', '--config-dir', '--help'])}")
+        raise ConfigError(
+            f"{flags[0]}: no such option. {nearest(flags[0], ['-m', '--cfg', '--config-dir', '--plugin', '--help'])}"
+        )
     config = compose(overrides)
     if flags:
         import yaml
@@ -158,10 +179,8 @@ def _single(words: list[str]) -> int:
 
 def _refuse_launcher(config: RunConfig, overrides: Sequence[str]) -> None:
     """ConfigError for a launcher that was asked for and that a single run would not use."""
-    from vadbench.config.schema import LocalLauncher
-
     words = [word for word in overrides if word.lstrip("+").startswith("launcher.")]
-    if not isinstance(config.launcher, LocalLauncher | None):
+    if config.launcher is not None and config.launcher.name != "local":
         words.insert(0, f"launcher={config.launcher.name}")
     if words:
         raise ConfigError(

@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vadbench import registry
 from vadbench.config.from_hydra import refuse_overrides
 from vadbench.config.paths import CONF, home_expanded
-from vadbench.config.schema import RunConfig, check
+from vadbench.config.schema import PARTS, RunConfig, check
 from vadbench.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 _TABLES = "experiment/tables@_global_"
+_ALL_PARTS = "vadbench://all-parts"
 
 
 def compose(overrides: Sequence[str]) -> RunConfig:
@@ -36,12 +38,16 @@ def compose_values(overrides: Sequence[str]) -> dict[str, Any]:
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
+    from vadbench.config.part_source import register
+
+    register()
     overrides = [home_expanded(word) for word in overrides]
     refuse_overrides(overrides)
     for word in overrides:
         group, _, name = word.partition("=")
         if name == "null" and group in groups():
             raise ConfigError(f"{word}: a group can't be null; leave the word out. {_nearest(group, '', overrides)}")
+    overrides = _through_parts(overrides)
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
             composed = _composed(list(overrides))
@@ -99,6 +105,7 @@ def options(group: str, folders: Sequence[Path] = ()) -> list[str]:
     """
     roots = [root / group for root in (CONF, *folders)]
     found = {path.relative_to(root).with_suffix("").as_posix() for root in roots for path in root.rglob("*.yaml")}
+    found |= set(registry.names(group) if group in PARTS else ())
     # The tables of an experiment come with it.
     return sorted(name for name in found if not (group == "experiment" and name.startswith("tables/")))
 
@@ -165,11 +172,20 @@ def _without_effect(overrides: Sequence[str]) -> str:
 def _folders(overrides: Sequence[str]) -> list[Path]:
     """The folders of the user's own that :func:`user_config_dirs` put into ``overrides``."""
     return [
-        Path(entry.removeprefix("file://"))
+        Path(entry.partition("://")[2])
         for word in overrides
         if word.startswith("hydra.searchpath=")
         for entry in re.sub(r"\\(.)", r"\1", word.partition("=")[2]).strip("[]").split(",")  # a sweep escapes
+        if entry != _ALL_PARTS
     ]
+
+
+def _through_parts(overrides: Sequence[str]) -> list[str]:
+    """``overrides`` with the user's folders read as conf is, and with the parts that have no file after them."""
+    places = [word.partition("=")[2].strip("[]") for word in overrides if word.startswith("hydra.searchpath=")]
+    entries = [e for place in places for e in place.replace("file://", "vadbench://").split(",") if e != _ALL_PARTS]
+    others = [word for word in overrides if not word.startswith("hydra.searchpath=")]
+    return [*others, f"hydra.searchpath=[{','.join([*entries, _ALL_PARTS])}]"]
 
 
 def _unknown_key(key: str, overrides: Sequence[str]) -> str:

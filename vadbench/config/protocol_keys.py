@@ -6,13 +6,22 @@ configuration.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SkipValidation,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic.dataclasses import dataclass
 
-_STRICT = ConfigDict(extra="forbid", validate_default=True)
+from vadbench import registry
+from vadbench.config.parts import STRICT, StepConfig, check_part
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -30,88 +39,11 @@ Frames = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 PerDataset = Frames | Annotated[dict[str, Frames], AfterValidator(_has_default)]
 """A number of frames, or one for each data set name with the key ``default`` for all others; fixed a priori."""
 
-
-@dataclass(config=_STRICT)
-class GaussianStep:
-    """Gaussian smoothing along time, cut at 4 sigma, mirrored at the ends."""
-
-    kind: Literal["gaussian"]
-    sigma: PerDataset  # frames; 0: none
-    window: Literal["both", "past"] = "both"  # past: only frames that have been seen, so it is causal
-    over: Literal["video", "all_videos"] = "video"  # all_videos: across clip boundaries, as one published code does
-
-
-@dataclass(config=_STRICT)
-class GaussianTapsStep:
-    """A Gaussian of a fixed number of taps with zeros beyond the ends, so that scores sag there."""
-
-    kind: Literal["gaussian_taps"]
-    taps: PerDataset
-    sigma: PerDataset
-
-
-@dataclass(config=_STRICT)
-class MedianStep:
-    """Median filter along time with zeros beyond the ends."""
-
-    kind: Literal["median"]
-    size: Positive  # odd
-
-    @field_validator("size")
-    @classmethod
-    def _odd(cls, value: int) -> int:
-        if value % 2 == 0:
-            raise ValueError("must be odd, so that the filter has a middle")
-        return value
-
-
-@dataclass(config=_STRICT)
-class MinMaxStep:
-    """Scores scaled to [0, 1] by their own extremes; a constant video becomes 0."""
-
-    kind: Literal["minmax"]
-    over: Literal["video", "all_videos"]
-    datasets: list[str] | None = None  # only on these; None: on all
-
-
-@dataclass(config=_STRICT)
-class DropStep:
-    """Leave out the first and the last frames of each video."""
-
-    kind: Literal["drop"]
-    first: Annotated[int, Field(ge=0)] = 0
-    last: Annotated[int, Field(ge=0)] = 0
-
-
-@dataclass(config=_STRICT)
-class SubsampleStep:
-    """Keep frames start, start + every, start + 2 every, ... of each video."""
-
-    kind: Literal["subsample"]
-    start: Annotated[int, Field(ge=0)]
-    every: Positive
-
-
-@dataclass(config=_STRICT)
-class OracleGaussianStep:
-    """Gaussian smoothing with the sigma that is best on the test labels: an oracle, to show what tuning would gain."""
-
-    kind: Literal["oracle_gaussian"]
-    sigmas: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1)]
-    over: Literal["video", "all_videos"] = "video"
-
-
-ProtocolStep = Annotated[
-    GaussianStep | GaussianTapsStep | MedianStep | MinMaxStep | DropStep | SubsampleStep | OracleGaussianStep,
-    Field(discriminator="kind"),
-]
-
-
 FIXED_SENTINELS = {"pad_0_1": "0 and 1", "pad_0_max": "0 and the largest float"}
 """Conventions of macro AUROC that pad every video with frames of fixed scores, and which."""
 
 
-@dataclass(config=_STRICT)
+@dataclass(config=STRICT)
 class AssumedClips:
     """The clips that a protocol was published with; a run with other ones gets a remark."""
 
@@ -121,14 +53,14 @@ class AssumedClips:
     target_frame: Literal["first", "mid", "last", "all"]
 
 
-@dataclass(config=_STRICT)
+@dataclass(config=STRICT)
 class ProtocolConfig:
     """What is done to raw scores before a metric sees them (conf/protocol/*.yaml)."""
 
     name: str
     version: Positive  # raised whenever a step changes, so that old numbers stay named
     source: str  # where the steps are from
-    steps: list[ProtocolStep]
+    steps: list[SkipValidation[Any]]  # each is checked against the step that it names, by vadbench.config.schema
     macro: Literal["skip", "pad_needed", "pad_all", "one", "pad_0_1", "pad_0_max"]  # videos of a single class
     # What the steps and macro make of it, checked against them.
     causal: bool  # a frame's score uses no later frame
@@ -142,14 +74,14 @@ class ProtocolConfig:
     @field_validator("causal", "looks_at_whole_video", "uses_test_labels", "shift_invariant")
     @classmethod
     def _is_true(cls, value: bool, info: ValidationInfo) -> bool:
-        if not {"steps", "macro"} <= info.data.keys():  # they are wrong themselves, which is said of them
-            return value
-        steps: list[ProtocolStep] = info.data["steps"]
+        steps: list[Any] = info.data.get("steps", [{}])
+        if "macro" not in info.data or any(isinstance(step, Mapping | str) for step in steps):
+            return value  # they are wrong themselves, which is said of them
         ahead = [steps_ahead(steps, name) for name in _datasets(steps)]
         truth = {
             "causal": all(frames == 0 for frames in ahead),
             "looks_at_whole_video": WHOLE_VIDEO in ahead,
-            "uses_test_labels": any(isinstance(step, OracleGaussianStep) for step in steps),
+            "uses_test_labels": any(_facts(step).get("uses_test_labels") for step in steps),
             "shift_invariant": not sees_zeros(steps) and info.data["macro"] not in FIXED_SENTINELS,
         }[str(info.field_name)]
         if value != truth:
@@ -161,51 +93,57 @@ class ProtocolConfig:
         return value
 
 
-def steps_ahead(steps: Sequence[ProtocolStep], dataset: str = "default") -> int:
-    """How many later frames a score depends on once it went through ``steps``; WHOLE_VIDEO (-1) if on all of them."""
+def check_protocol(values: Any, where: tuple[str | int, ...] = ()) -> tuple[ProtocolConfig | None, list[Any]]:
+    """Return the typed protocol, or None, and everything that is wrong with it, as pydantic has it."""
+    typed, errors = values, []
+    if isinstance(values, Mapping) and isinstance(values.get("steps"), list):
+        steps = []
+        for number, given in enumerate(values["steps"]):
+            step, found = check_part("protocol_step", given, ("steps", number), StepConfig, "kind")
+            steps.append(step)
+            errors += found
+        typed = {**values, "steps": steps}
+    try:
+        config = TypeAdapter(ProtocolConfig).validate_python(typed)
+    except ValidationError as error:
+        errors += error.errors()
+    errors = [{**found, "loc": (*where, *found["loc"])} for found in errors]
+    return (None if errors else config), errors
+
+
+def steps_ahead(steps: Sequence[Any], dataset: str = "default") -> int:
+    """Return how many later frames a score depends on after ``steps``; WHOLE_VIDEO (-1) if on all of them."""
     ahead = [look_ahead(step, dataset) for step in steps]
     return WHOLE_VIDEO if WHOLE_VIDEO in ahead else sum(ahead)
 
 
-def look_ahead(step: ProtocolStep, dataset: str) -> int:
-    """How many later frames a frame's score depends on; WHOLE_VIDEO if it depends on all of them."""
-    if isinstance(step, GaussianStep):
-        if step.over == "all_videos":
-            return WHOLE_VIDEO
-        return 0 if step.window == "past" else int(4 * value_for(step.sigma, dataset) + 0.5)
-    if isinstance(step, GaussianTapsStep):
-        return round(value_for(step.taps, dataset)) // 2
-    if isinstance(step, MedianStep):
-        return step.size // 2
-    if isinstance(step, MinMaxStep):
-        return WHOLE_VIDEO if step.datasets is None or dataset in step.datasets else 0
-    if isinstance(step, OracleGaussianStep):
-        return WHOLE_VIDEO if step.over == "all_videos" else int(4 * max(step.sigmas) + 0.5)
-    return 0
+def look_ahead(step: Any, dataset: str) -> int:
+    """Return how many later frames a frame's score depends on; WHOLE_VIDEO where nobody says."""
+    said = _facts(step).get("look_ahead")
+    return WHOLE_VIDEO if said is None else int(said(step, dataset))
 
 
-def sees_zeros(steps: Sequence[ProtocolStep]) -> bool:
+def sees_zeros(steps: Sequence[Any]) -> bool:
     """Whether a step sees zeros beyond the ends of a video, which mean nothing unless 0 is a score's lowest value, on
-    some data set."""
-    return any(_pads_with_zeros(step, name) for step in steps for name in _datasets(steps))
+    some dataset."""
+    pads = [(step, _facts(step).get("pads_with_zeros")) for step in steps]
+    return any(said(step, name) for step, said in pads if said is not None for name in _datasets(steps))
 
 
 def value_for(value: PerDataset, dataset: str) -> float:
-    """The number for a data set, by its name or ``default``."""
+    """Return the number for a dataset, by its name or ``default``."""
     return float(value.get(dataset, value["default"]) if isinstance(value, dict) else value)
 
 
-def _pads_with_zeros(step: ProtocolStep, dataset: str) -> bool:
-    if isinstance(step, GaussianTapsStep):
-        return round(value_for(step.taps, dataset)) > 1 and value_for(step.sigma, dataset) > 0
-    return isinstance(step, MedianStep) and step.size > 1
+def _facts(step: Any) -> Mapping[str, Any]:
+    return registry.get("protocol_step", step.kind).facts
 
 
-def _datasets(steps: Sequence[ProtocolStep]) -> set[str]:
-    """Every data set name that a step knows, and ``default``."""
+def _datasets(steps: Sequence[Any]) -> set[str]:
+    """Every dataset name that a step knows, and ``default``."""
     names = {"default"}
     for step in steps:
         names.update(getattr(step, "datasets", None) or [])
-        for value in (getattr(step, "sigma", None), getattr(step, "taps", None)):
+        for value in vars(step).values():
             names.update(value if isinstance(value, dict) else [])
     return names

@@ -8,24 +8,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import field
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SkipValidation, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from vadbench.config.ai_vad_keys import AiVadConfig, AttributeDensityConfig, FlowConfig, RegionsConfig
-from vadbench.config.protocol_keys import DropStep as DropStep
-from vadbench.config.protocol_keys import GaussianStep as GaussianStep
-from vadbench.config.protocol_keys import GaussianTapsStep as GaussianTapsStep
-from vadbench.config.protocol_keys import MedianStep as MedianStep
-from vadbench.config.protocol_keys import MinMaxStep as MinMaxStep
-from vadbench.config.protocol_keys import OracleGaussianStep as OracleGaussianStep
-from vadbench.config.protocol_keys import ProtocolConfig as ProtocolConfig
-from vadbench.config.protocol_keys import SubsampleStep as SubsampleStep
+from vadbench import registry
+from vadbench.config.parts import STRICT, PartConfig, check_keys, check_part
+from vadbench.config.protocol_keys import ProtocolConfig, check_protocol
 from vadbench.config.schema_errors import describe
 from vadbench.errors import ConfigError
-
-_STRICT = ConfigDict(extra="forbid", validate_default=True)
 
 Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
@@ -34,137 +27,40 @@ Triple = tuple[float, float, float]
 Ids = list[Annotated[str, BeforeValidator(str)]]  # ids of videos; a bare number is one too
 
 
-@dataclass(config=_STRICT)
-class FuvasConfig:
-    """FUVAS (conf/model/fuvas.yaml)."""
+@dataclass(config=STRICT, kw_only=True)
+class BackboneConfig(PartConfig):
+    """What every backbone has: how clips are cut and frames prepared for a frozen network or filter bank."""
 
-    name: Literal["fuvas"]
-    layer: str | None  # None: the backbone's default layer
-    pca_level: Annotated[float, Field(gt=0)]  # at most 1: share of variance; above: number of components
-    spatial_pool: bool
-    pooling_kernel_size: Positive
-    target_frame: Literal["first", "mid", "last", "all"]
-    fill: Literal["nearest", "linear", "hold"]
-    score_reduction: Literal["sum", "mean", "max"]
-    short_videos: Literal["error", "pad"]
-    shots: Positive | None  # number of training clips, drawn with the seed; None: all
-    pre_processor: bool
-    post_processor: bool
-    evaluator: bool
-    visualizer: bool
-    heatmap_frames: Annotated[int, Field(ge=0)]  # frames with heat maps drawn for each test video
-
-    @field_validator("pca_level")
-    @classmethod
-    def _whole_above_one(cls, value: float) -> float:
-        if value > 1 and value != int(value):
-            raise ValueError("must be a share of variance in (0, 1] or a whole number of components above 1")
-        return value
-
-
-@dataclass(config=_STRICT)
-class BaselineConfig:
-    """A method that learns nothing (conf/model/{random,position,frame_difference,flow_percentile}.yaml)."""
-
-    name: Literal["random", "position", "frame_difference", "flow_percentile"]
-    post_processor: bool
-    evaluator: bool
-    visualizer: bool
-
-
-@dataclass(config=_STRICT)
-class BackboneConfig:
-    """A frozen network or filter bank and how clips are cut for it (conf/backbone/*.yaml)."""
-
-    name: str
-    layer: str  # default layer, taken where model.layer is null
-    weights: str | None  # pretrained, random, or a path to a checkpoint; None for filter banks, which have none
-    clip_length: Positive
-    frame_step: Positive
-    clip_stride: Positive
-    size: tuple[Positive, Positive] | None  # (height, width) that frames are resized to; None: as they are
-    mean: Triple | None
-    std: Triple | None
-    precision: Literal["float32", "bfloat16"]
-    options: dict[str, float | int | str | bool]  # settings of a filter bank, such as the grid's cell size
+    layer: str = ""  # default layer, taken where model.layer is null
+    weights: str | None = None  # pretrained, random, or a path to a checkpoint; None for filter banks, which have none
+    clip_length: Positive = 16
+    frame_step: Positive = 1
+    clip_stride: Positive = 8
+    size: tuple[Positive, Positive] | None = None  # (height, width) that frames are resized to; None: as they are
+    mean: Triple | None = None
+    std: Triple | None = None
+    precision: Literal["float32", "bfloat16"] = "float32"
+    options: dict[str, float | int | str | bool] = field(
+        default_factory=dict
+    )  # of a filter bank, such as its cell size
     resize: Literal["area_or_linear", "antialiased", "linear"] = "area_or_linear"  # absent in older records
 
 
-@dataclass(config=_STRICT)
-class PcaConfig:
-    """Principal components (conf/density/pca.yaml)."""
+@dataclass(config=STRICT, kw_only=True)
+class DatasetConfig(PartConfig):
+    """What every dataset has; the framework applies all of it but root and masks_root."""
 
-    name: Literal["pca"]
-    components: Literal["enough", "one_fewer"]  # one_fewer: what anomalib does, for comparison
-
-
-@dataclass(config=_STRICT)
-class DatasetConfig:
-    """What every data set has (conf/dataset/*.yaml)."""
-
-    name: str
-    root: str | None  # folder of the data set, or one above it
-    masks_root: str | None  # where labels and masks are, if not under root
-    on_fault: Literal["error", "skip"]  # a damaged frame: stop, or repeat the good one before it and record that
-    train_videos: Ids | None  # ids or globs such as 0*; None: all
-    test_videos: Ids | None
-    max_frames: Positive | None  # of each video, for a quick look; None: all
-    max_pixels: Positive  # bound on the pixels of one frame
-    max_video_frames: Positive  # bound on the frames of one video
+    root: str | None = None  # folder of the dataset, or one above it
+    masks_root: str | None = None  # where labels and masks are, if not under root
+    on_fault: Literal["error", "skip"] = "error"  # a damaged frame: stop, or repeat the one before it and record that
+    train_videos: Ids | None = None  # ids or globs such as 0*; None: all
+    test_videos: Ids | None = None
+    max_frames: Positive | None = None  # of each video, for a quick look; None: all
+    max_pixels: Positive = 67108864  # bound on the pixels of one frame
+    max_video_frames: Positive = 500000  # bound on the frames of one video
 
 
-@dataclass(config=_STRICT)
-class UcsdConfig(DatasetConfig):
-    """UCSD Ped1, Ped2 (conf/dataset/ucsd_ped1.yaml, ucsd_ped2.yaml)."""
-
-    name: Literal["ucsd_ped1", "ucsd_ped2"]
-
-
-@dataclass(config=_STRICT)
-class AvenueConfig(DatasetConfig):
-    """CUHK Avenue, whole or without five clips (conf/dataset/avenue.yaml, avenue17.yaml)."""
-
-    name: Literal["avenue", "avenue17"]
-
-
-@dataclass(config=_STRICT)
-class ShanghaiTechConfig(DatasetConfig):
-    """ShanghaiTech Campus (conf/dataset/shanghaitech.yaml)."""
-
-    name: Literal["shanghaitech"]
-    scenes: list[Positive] | None  # numbers of the scenes to load, for training and testing; None: all
-
-
-@dataclass(config=_STRICT)
-class SyntheticConfig(DatasetConfig):
-    """The made data set (conf/dataset/synthetic.yaml)."""
-
-    name: Literal["synthetic"]
-    seed: Annotated[int, Field(ge=0)]  # of scene, people and anomalies
-    n_train: Positive
-    n_test: Positive
-    n_frames: Annotated[int, Field(ge=24)]
-    size: tuple[Annotated[int, Field(ge=48)], Annotated[int, Field(ge=64)]]  # height, width
-    noise: Annotated[float, Field(ge=0, le=50)]  # standard deviation in grey levels
-
-
-@dataclass(config=_STRICT)
-class FolderConfig(DatasetConfig):
-    """A folder of your own (conf/dataset/folder.yaml)."""
-
-    name: Literal["folder"]
-    labels: str | None  # frame labels, if not found beside train and test: a file, or a folder with one for each video
-    intervals: Literal["from_0_half_open", "from_1_inclusive"]  # how start and end of an interval are meant
-    # A test video that a table of intervals or boxes has no row of: not evaluated, or normal throughout.
-    unlisted: Literal["unknown", "normal"] = "unknown"
-
-
-AnyDataset = Annotated[
-    UcsdConfig | AvenueConfig | ShanghaiTechConfig | SyntheticConfig | FolderConfig, Field(discriminator="name")
-]
-
-
-@dataclass(config=_STRICT)
+@dataclass(config=STRICT)
 class RuntimeConfig:
     """Where and how fast; nothing here may change a result (conf/runtime/*.yaml)."""
 
@@ -174,7 +70,7 @@ class RuntimeConfig:
     progress: Literal["auto", "on", "off"]
 
 
-@dataclass(config=_STRICT)
+@dataclass(config=STRICT)
 class TrackingConfig:
     """Where runs are mirrored (conf/tracking/*.yaml)."""
 
@@ -184,7 +80,7 @@ class TrackingConfig:
     run_name: str | None = None  # of a run, or of a sweep as a whole; None: made of its settings
 
 
-@dataclass(config=_STRICT)
+@dataclass(config=STRICT)
 class StoreConfig:
     """The feature store."""
 
@@ -194,49 +90,13 @@ class StoreConfig:
     local: Place | None = None  # local copy of a URL; None: in the user's cache folder
 
 
-@dataclass(config=_STRICT)
-class LocalLauncher:
-    """Processes on this machine (conf/launcher/local.yaml)."""
-
-    name: Literal["local"]
-    jobs: Positive | None  # processes at once; None: one for each GPU slot, or one where there is no GPU
-    jobs_per_gpu: Positive  # processes that may share a GPU
-
-
-@dataclass(config=_STRICT)
-class SlurmLauncher:
-    """A Slurm array by submitit (conf/launcher/slurm.yaml)."""
-
-    name: Literal["slurm"]
-    jobs: Positive  # tasks of the array
-    gpus_per_job: Annotated[int, Field(ge=0)]
-    cpus_per_job: Positive
-    mem_gb: Positive
-    minutes: Positive  # time limit of a task; a task that is preempted or timed out is queued again and resumes
-    partition: str | None
-    account: str | None
-    cluster: Literal["slurm", "local"]  # local: submitit's own processes on this machine, to try things out
-    options: dict[str, str | int]  # further sbatch options by their long names, such as {constraint: a100}
-
-
-@dataclass(config=_STRICT)
-class RayLauncher:
-    """Tasks on a Ray cluster (conf/launcher/ray.yaml)."""
-
-    name: Literal["ray"]
-    jobs: Positive  # tasks at once
-    address: str | None  # of a running cluster, or auto; None: a cluster of its own on this machine
-    cpus_per_job: Annotated[float, Field(gt=0)]
-    gpus_per_job: Annotated[float, Field(ge=0)]  # 0.5: two tasks share a GPU
-
-
-@dataclass(config=_STRICT)
+@dataclass(config=STRICT)
 class RunConfig:
-    """One run."""
+    """One run. What a part may be configured with is checked by :func:`check`, against the part that is named."""
 
-    model: Annotated[FuvasConfig | AiVadConfig | BaselineConfig, Field(discriminator="name")]
-    dataset: Annotated[AnyDataset, Field(discriminator="name")]
-    protocol: ProtocolConfig
+    model: SkipValidation[Any]
+    dataset: SkipValidation[Any]
+    protocol: SkipValidation[ProtocolConfig]
     runtime: RuntimeConfig
     tracking: TrackingConfig
     store: StoreConfig
@@ -244,19 +104,56 @@ class RunConfig:
     results: Place
     on_existing: Literal["skip", "rerun", "error"]
     regions_from_maps: bool
-    backbone: BackboneConfig | None = None
-    density: Annotated[PcaConfig | AttributeDensityConfig, Field(discriminator="name")] | None = None
-    regions: RegionsConfig | None = None
-    flow: FlowConfig | None = None
-    launcher: Annotated[LocalLauncher | SlurmLauncher | RayLauncher | None, Field(discriminator="name")] = None
+    backbone: SkipValidation[Any] = None
+    density: SkipValidation[Any] = None
+    regions: SkipValidation[Any] = None
+    flow: SkipValidation[Any] = None
+    launcher: SkipValidation[Any] = None
 
+
+PARTS = ("model", "dataset", "backbone", "density", "launcher")
+"""Keys of a run's configuration that name a part; each is its kind."""
+
+BASES: dict[str, type] = {"dataset": DatasetConfig, "backbone": BackboneConfig}
+"""Keys that all parts of a kind have beside ``name``."""
 
 _RUN = TypeAdapter(RunConfig)
 
 
 def check(values: Mapping[str, Any]) -> RunConfig:
-    """The typed configuration of ``values``; ConfigError that lists everything that is wrong with it."""
+    """Return the typed configuration of ``values``; ConfigError that lists everything that is wrong with it."""
+    typed, errors = dict(values), []
+    for kind in PARTS:
+        if typed.get(kind) is not None:
+            typed[kind], found = check_part(kind, typed[kind], (kind,), BASES.get(kind, PartConfig))
+            errors += found
+    for group, keys in _groups_of(values.get("model")).items():
+        if typed.get(group) is not None:
+            typed[group], found = check_keys(keys, typed[group], (group,))
+            errors += found
+    if "protocol" in typed:
+        protocol, found = check_protocol(typed["protocol"], ("protocol",))
+        typed["protocol"] = protocol
+        errors += found
     try:
-        return _RUN.validate_python(dict(values))
+        config = _RUN.validate_python(typed)
     except ValidationError as error:
-        raise ConfigError("\n".join(describe(error.errors(), values))) from None
+        errors += error.errors()
+    if errors:
+        raise ConfigError("\n".join(describe(errors, values)))
+    return config
+
+
+def checked_part(kind: str, values: Mapping[str, Any]) -> Any:
+    """Return the typed configuration of one part; ConfigError that lists everything that is wrong with it."""
+    typed, errors = check_part(kind, values, (kind,), BASES.get(kind, PartConfig))
+    if errors:
+        raise ConfigError("\n".join(describe(errors, {kind: values})))
+    return typed
+
+
+def _groups_of(model: Any) -> Mapping[str, type]:
+    """The groups that a model alone has, such as the regions of AI-VAD, by name."""
+    part = registry.find("model", str(model.get("name"))) if isinstance(model, Mapping) else None
+    groups: Mapping[str, type] = part.facts.get("groups", {}) if part else {}
+    return groups

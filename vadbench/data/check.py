@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import sys
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from vadbench import registry
 from vadbench.config.schema import DatasetConfig
 from vadbench.data.datasets.folder_layout import label_roots, near_folder
 from vadbench.data.labels.published import disagreement
@@ -18,7 +19,7 @@ from vadbench.data.readers.fault_lines import fault_lines
 from vadbench.data.readers.image_folder import ImageFolder
 from vadbench.data.readers.masks import StackMasks, any_of
 from vadbench.data.readers.source import Fault, Source
-from vadbench.data.registry import DATASETS, bytes_on_disk, counts, dataset_digest, label_digest, load_dataset
+from vadbench.data.registry import bytes_on_disk, counts, dataset_digest, label_digest, load_dataset
 from vadbench.data.video import Dataset, Video
 from vadbench.errors import ConfigError, DataError, VadbenchError, nearest
 
@@ -214,7 +215,7 @@ def _certify(config: DatasetConfig, report: CheckReport) -> None:
 
 def _of_module(config: DatasetConfig, name: str) -> Callable[[Any], Any] | None:
     """A function that the module of a data set may have."""
-    return getattr(importlib.import_module(DATASETS.load(config.name).__module__), name, None)
+    return getattr(sys.modules[registry.get("dataset", config.name).build.__module__], name, None)
 
 
 def _digests(dataset: Dataset, deep: bool, report: CheckReport) -> None:
@@ -279,8 +280,8 @@ def _chosen(word: str) -> str:
     """``word``, or ``dataset=word`` for the bare name of a data set."""
     if "=" in word or word.startswith("~"):
         return word
-    if word in DATASETS.names():
+    if word in registry.names("dataset"):
         return f"dataset={word}"
     if Path(word).is_dir():
         raise ConfigError(f"check {word}: to check a folder say whose: check dataset=NAME dataset.root={word}")
-    raise ConfigError(f"check {word}: there is no such data set. {nearest(word, DATASETS.names())}")
+    raise ConfigError(f"check {word}: there is no such data set. {nearest(word, registry.names('dataset'))}")

@@ -8,6 +8,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from vadbench import registry
 from vadbench.config.schema import DatasetConfig
 from vadbench.data.alike import encodings, sizes
 from vadbench.data.datasets.folder_layout import show_tree
@@ -17,22 +18,6 @@ from vadbench.data.readers.fault_lines import STANDS_IN, fault_lines
 from vadbench.data.readers.source import FirstFrames, Policy, Source, policy_of
 from vadbench.data.video import Dataset, Video
 from vadbench.errors import DataError, nearest
-from vadbench.registry import Registry
-
-DATASETS = Registry(
-    "data set",
-    {
-        "synthetic": "vadbench.data.datasets.synthetic.dataset:load",
-        "ucsd_ped1": "vadbench.data.datasets.ucsd:load",
-        "ucsd_ped2": "vadbench.data.datasets.ucsd:load",
-        "avenue": "vadbench.data.datasets.avenue:load",
-        "avenue17": "vadbench.data.datasets.avenue:load",
-        "shanghaitech": "vadbench.data.datasets.shanghaitech:load",
-        "folder": "vadbench.data.datasets.folder:load",
-    },
-    where="vadbench/data/registry.py",
-)
-
 
 _COUNTED_AT_ONCE = 100  # video files whose packets are counted on every start
 _READ_ON_LOAD = 1 << 30  # bytes of images whose headers are looked at on every start under the policy skip
@@ -48,7 +33,7 @@ def load_dataset(config: DatasetConfig) -> Dataset:
     DataError: a root that is not the data set, a selection that selects nothing, a fault under the policy ``error``.
     """
     policy = policy_of(config)
-    dataset: Dataset = DATASETS.load(config.name)(config)
+    dataset: Dataset = registry.get("dataset", config.name).build(config)
     warnings = list(dataset.warnings)
     differ = edited(dataset.name, {video.id: video.labels for video in dataset.test if video.labels is not None})
     if differ:

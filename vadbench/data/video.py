@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
-    from vadbench.config.schema import AnyDataset
+    from vadbench.config.schema import DatasetConfig
 
 
 class FrameSource(Protocol):
@@ -115,7 +115,7 @@ class Dataset:
     comparable: bool = False
     warnings: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
-    loaded_from: AnyDataset | None = field(default=None, init=False, compare=False, repr=False)
+    loaded_from: DatasetConfig | None = field(default=None, init=False, compare=False, repr=False)
 
     @property
     def partial(self) -> bool:

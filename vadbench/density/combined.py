@@ -5,11 +5,16 @@ Shape legend: N training samples, M samples to score, D feature size of a stream
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
+from pydantic import AfterValidator, Field
+from pydantic.dataclasses import dataclass
 
+from vadbench import registry
+from vadbench.config.parts import STRICT, PartConfig
 from vadbench.density.base import BaseDensityEstimator, Remember
 from vadbench.density.collecting import CollectingEstimator, as_array, as_given
 from vadbench.density.gmm import GMMEstimator
@@ -20,6 +25,37 @@ if TYPE_CHECKING:
     import torch
 
 
+Calibration = Literal["max", "p99.9", "last_group"]
+Count = Annotated[int, Field(ge=1)]
+
+
+def _bank(value: str) -> str:
+    if not re.fullmatch(r"full|kmeans:[1-9]\d*|coreset:(0?\.\d*[1-9]\d*|1(\.0*)?)", value):
+        raise ValueError("must be full, kmeans:K such as kmeans:100, or coreset:SHARE such as coreset:0.1")
+    return value
+
+
+Bank = Annotated[str, AfterValidator(_bank)]
+
+
+@dataclass(config=STRICT, kw_only=True)
+class AttributeDensityConfig(PartConfig):
+    """One density for each attribute of a region (conf/density/attributes.yaml)."""
+
+    n_components_velocity: Count
+    covariance_floor_velocity: Annotated[float, Field(ge=0)]
+    n_neighbors_pose: Count
+    n_neighbors_deep: Count
+    calibration_velocity: Calibration
+    calibration_pose: Calibration
+    calibration_deep: Calibration
+    distance: Literal["l2", "squared_l2"]
+    bank_pose: Bank
+    bank_deep: Bank
+    calibration_samples: Count | None
+
+
+@registry.density("attributes", config=AttributeDensityConfig)
 class CombinedDensityEstimator:
     """Scores each stream by itself and adds up the calibrated scores.
 

@@ -12,10 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import numpy as np
-import scipy.linalg
+from pydantic.dataclasses import dataclass as checked
 
+from vadbench import registry
+from vadbench.config.parts import STRICT, PartConfig
 from vadbench.density.base import Remember
 from vadbench.errors import one_of
 
@@ -35,6 +38,14 @@ _RANK_TOLERANCE = 1e-13
 _WELL_CONDITIONED = 1e-8
 
 
+@checked(config=STRICT, kw_only=True)
+class PcaConfig(PartConfig):
+    """Principal components."""
+
+    components: Literal["enough", "one_fewer"]  # one_fewer: what anomalib does, for comparison
+
+
+@registry.density("pca", config=PcaConfig)
 @dataclass(frozen=True)
 class Decomposition:
     """Mean, spectrum and leading directions of a training matrix.
@@ -89,6 +100,8 @@ class Decomposition:
         for number, (directions, used) in enumerate(self._leading(k)):
             scores = remember(f"scores{number * _CHUNK}", partial(_scores, residual, directions))["scores"]
             # In place, by columns of the transposed: what numpy would hold in between is as large as the rows.
+            import scipy.linalg
+
             residual = scipy.linalg.blas.dgemm(
                 -1.0, directions[:used].T, scores[:, :used].T, 1.0, residual.T, overwrite_c=True
             ).T
@@ -185,6 +198,8 @@ def _spectrum(rows: Rows, block_bytes: int) -> dict[str, np.ndarray]:
     if not np.isfinite(mean).all():
         raise ValueError("features are not finite")
     gram = _row_gram(rows, mean, block_bytes) if n <= d else _column_gram(rows, mean, block_bytes)
+    import scipy.linalg
+
     values, vectors = scipy.linalg.eigh(gram, overwrite_a=True, check_finite=False)
     values, vectors = values[::-1], vectors[:, ::-1]
     # A constant matrix leaves nothing but rounding of its mean; that is no direction.

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import pandas as pd
 
 from vadbench.data.video import Video
 from vadbench.density.base import Remember
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Features = dict[str, np.ndarray]
 """What one extractor output holds for one video: named arrays (memory-mapped when they come from a store)."""

@@ -7,13 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from pydantic.dataclasses import dataclass
 
-from vadbench.config.schema import RunConfig
+from vadbench import registry
+from vadbench.config.parts import STRICT, PartConfig
 from vadbench.data.video import Video
 from vadbench.density.base import Remember
 from vadbench.errors import one_of
 from vadbench.models.base import Extractor, Features, VideoScores
 from vadbench.models.clips.flow_maps import FlowMaps
+from vadbench.models.registry import ModelRun
 
 BASELINES = ("random", "position", "frame_difference", "flow_percentile")
 
@@ -130,10 +133,21 @@ def from_frames() -> list[Baseline]:
     return [Baseline(name) for name in _EXTRACTORS]
 
 
-def from_config(config: RunConfig) -> Baseline:
-    """The baseline that ``model=`` names."""
-    model = config.model
-    baseline = Baseline(model.name, config.seed)
-    baseline.post_processor, baseline.evaluator = model.post_processor, model.evaluator
-    baseline.visualizer = model.visualizer
+@dataclass(config=STRICT, kw_only=True)
+class BaselineConfig(PartConfig):
+    """A method that learns nothing."""
+
+    post_processor: bool
+    evaluator: bool
+    visualizer: bool
+
+
+def _from_config(config: BaselineConfig, run: ModelRun) -> Baseline:
+    baseline = Baseline(config.name, run.seed)
+    baseline.post_processor, baseline.evaluator = config.post_processor, config.evaluator
+    baseline.visualizer = config.visualizer
     return baseline
+
+
+for _name in BASELINES:
+    registry.model(_name, config=BaselineConfig)(_from_config)

@@ -119,9 +119,8 @@ def load_frame(folder: Path, video: str, frame: int) -> np.ndarray:
     DataError: the data set is not where the run found it.
     """
     import yaml
-    from pydantic import TypeAdapter
 
-    from vadbench.config.schema import AnyDataset
+    from vadbench.config.schema import checked_part
     from vadbench.data.registry import load_dataset
 
     values = yaml.safe_load((folder / "config.yaml").read_text())["dataset"]
@@ -130,9 +129,8 @@ def load_frame(folder: Path, video: str, frame: int) -> np.ndarray:
             f"the picture needs the frames of video {video}, and the run was given a data set that was made in Python "
             "(--no-picture prints without them)"
         )
-    config: AnyDataset = TypeAdapter(AnyDataset).validate_python(values)
     try:
-        dataset = load_dataset(replace(config, test_videos=[video]))
+        dataset = load_dataset(replace(checked_part("dataset", values), test_videos=[video]))
     except VadbenchError as error:
         raise DataError(
             f"the picture needs the frames of video {video}: {error} (--no-picture prints without them)"

@@ -6,18 +6,55 @@ import logging
 import os
 import subprocess
 import sys
-from typing import Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
-from vadbench.config.schema import LocalLauncher, RayLauncher, SlurmLauncher
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from vadbench import registry
+from vadbench.config.parts import STRICT, PartConfig
 from vadbench.errors import MissingExtra, VadbenchError
 from vadbench.sweep.sweep_folder import SweepFolder
 from vadbench.sweep.worker import thread_variables, work_in
 
 log = logging.getLogger(__name__)
 
-Launcher = LocalLauncher | SlurmLauncher | RayLauncher
+Count = Annotated[int, Field(ge=1)]
 
 _GRACE_S = 15
+
+
+@dataclass(config=STRICT, kw_only=True)
+class LocalLauncher(PartConfig):
+    """Processes on this machine."""
+
+    jobs: Count | None  # processes at once; None: one for each GPU slot, or one where there is no GPU
+    jobs_per_gpu: Count  # processes that may share a GPU
+
+
+@dataclass(config=STRICT, kw_only=True)
+class SlurmLauncher(PartConfig):
+    """A Slurm array by submitit."""
+
+    jobs: Count  # tasks of the array
+    gpus_per_job: Annotated[int, Field(ge=0)]
+    cpus_per_job: Count
+    mem_gb: Count
+    minutes: Count  # time limit of a task; a task that is preempted or timed out is queued again and resumes
+    partition: str | None
+    account: str | None
+    cluster: Literal["slurm", "local"]  # local: submitit's own processes on this machine, to try things out
+    options: dict[str, str | int]  # further sbatch options by their long names, such as {constraint: a100}
+
+
+@dataclass(config=STRICT, kw_only=True)
+class RayLauncher(PartConfig):
+    """Tasks on a Ray cluster."""
+
+    jobs: Count  # tasks at once
+    address: str | None  # of a running cluster, or auto; None: a cluster of its own on this machine
+    cpus_per_job: Annotated[float, Field(gt=0)]
+    gpus_per_job: Annotated[float, Field(ge=0)]  # 0.5: two tasks share a GPU
 
 
 class Worker(Protocol):
@@ -132,29 +169,29 @@ class RayTask:
         ray.cancel(self._reference, force=True)
 
 
-def start(launcher: Launcher, folder: SweepFolder, world: int, threads: int) -> list[Worker]:
-    """Start ``world`` workers on the work that lies in ``folder``.
+def start(launcher: Any, folder: SweepFolder, world: int, threads: int) -> list[Worker]:
+    """Start ``world`` workers on the work that lies in ``folder``, by the launcher that is configured.
 
     Raises
     ------
     MissingExtra: the launcher's package is not installed. VadbenchError: its cluster can't be reached.
     """
-    if isinstance(launcher, SlurmLauncher):
-        return _start_slurm(launcher, folder, world)
-    if isinstance(launcher, RayLauncher):
-        return _start_ray(launcher, folder, world)
+    workers: list[Worker] = registry.get("launcher", launcher.name).build(launcher, folder, world, threads)
+    return workers
+
+
+def finish(launcher: Any) -> None:
+    """Let go of a cluster that was started for the sweep."""
+    registry.get("launcher", launcher.name).facts.get("finish", lambda: None)()
+
+
+@registry.launcher("local", config=LocalLauncher)
+def _start_local(launcher: LocalLauncher, folder: SweepFolder, world: int, threads: int) -> list[Worker]:
     return [Process(folder, rank, world, threads) for rank in range(world)]
 
 
-def finish(launcher: Launcher) -> None:
-    """Let go of a cluster that was started for the sweep."""
-    if isinstance(launcher, RayLauncher):
-        import ray
-
-        ray.shutdown()
-
-
-def _start_slurm(launcher: SlurmLauncher, folder: SweepFolder, world: int) -> list[Worker]:
+@registry.launcher("slurm", config=SlurmLauncher)
+def _start_slurm(launcher: SlurmLauncher, folder: SweepFolder, world: int, threads: int) -> list[Worker]:
     try:
         import submitit
     except ImportError:
@@ -185,7 +222,14 @@ def _start_slurm(launcher: SlurmLauncher, folder: SweepFolder, world: int) -> li
     return [SlurmTask(job) for job in jobs]
 
 
-def _start_ray(launcher: RayLauncher, folder: SweepFolder, world: int) -> list[Worker]:
+def _shut_down_ray() -> None:
+    import ray
+
+    ray.shutdown()
+
+
+@registry.launcher("ray", config=RayLauncher, finish=_shut_down_ray)
+def _start_ray(launcher: RayLauncher, folder: SweepFolder, world: int, threads: int) -> list[Worker]:
     try:
         import ray
     except ImportError:

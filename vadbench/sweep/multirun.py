@@ -14,14 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vadbench.config.schema import LocalLauncher, RunConfig
+from vadbench.config.schema import RunConfig
 from vadbench.data.video import Dataset
 from vadbench.errors import VadbenchError
 from vadbench.experiment.run import check_device, draw_missing, prepare
 from vadbench.files import require_writable, unwritable
 from vadbench.runs.states import complete_since, settle, tried_since
 from vadbench.sweep.inventory import Inventory, Item
-from vadbench.sweep.launchers import Launcher, Worker, finish, start
+from vadbench.sweep.launchers import LocalLauncher, Worker, finish, start
 from vadbench.sweep.lease import visible_gpus
 from vadbench.sweep.mirroring import SweepMirror
 from vadbench.sweep.points import Point, expand
@@ -72,7 +72,7 @@ class Sweep:
         self.items = Inventory().items(points)
         self.unique = _unique(self.items)
         self.folder = SweepFolder.of(self.results, self.items)
-        self.launcher: Launcher = self.config.launcher or LocalLauncher("local", None, 1)
+        self.launcher: Any = self.config.launcher or LocalLauncher(name="local", jobs=None, jobs_per_gpu=1)
         self.since = time.time()
         self._tries: Counter[str] = Counter()
 
@@ -207,7 +207,11 @@ class Sweep:
 
             work_in(str(self.folder.path), 0, 1, [item for item in todo if item.folder is not None])
             return
-        launcher = LocalLauncher("local", 1, 1) if alone and isinstance(self.launcher, LocalLauncher) else self.launcher
+        launcher = (
+            LocalLauncher(name="local", jobs=1, jobs_per_gpu=1)
+            if alone and isinstance(self.launcher, LocalLauncher)
+            else self.launcher
+        )
         workers = start(launcher, self.folder, jobs, self._threads(jobs))
         try:
             self._watch(workers, mirror)

@@ -10,9 +10,9 @@ import yaml
 from vadbench.cli.main import main
 from vadbench.config.compose import compose, compose_values, groups, options, user_config_dirs
 from vadbench.config.paths import CONF
-from vadbench.config.schema import FuvasConfig
 from vadbench.errors import ConfigError
 from vadbench.evaluation.protocols.protocol import named
+from vadbench.models.clips.fuvas import FuvasConfig
 
 BASE = ["dataset=synthetic", "backbone=flow_grid"]
 

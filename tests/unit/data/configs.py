@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import TypeAdapter
 
 from vadbench.config.paths import CONF
-from vadbench.config.schema import AnyDataset
+from vadbench.config.schema import checked_part
 
 
 def config(name: str, root: Path | str | None, **keys: Any) -> Any:
     """What ``dataset=<name> dataset.root=<root> ...`` means."""
     values = yaml.safe_load((CONF / "dataset" / f"{name}.yaml").read_text())
     values.update(root=None if root is None else str(root), **keys)
-    return TypeAdapter(AnyDataset).validate_python(values)
+    return checked_part("dataset", values)

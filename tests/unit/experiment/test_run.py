@@ -14,11 +14,12 @@ import yaml
 
 from tests.stand_ins import video
 from vadbench.config.compose import compose, user_config_dirs
-from vadbench.config.schema import GaussianStep, RunConfig
+from vadbench.config.schema import RunConfig
 from vadbench.data import load
 from vadbench.data.video import Dataset
 from vadbench.errors import ConfigError, DataError, VadbenchError
 from vadbench.evaluation import apply, frame_auroc, load_protocol, macro, micro
+from vadbench.evaluation.protocols.steps import GaussianStep
 from vadbench.experiment import run as run_module
 from vadbench.experiment.run import RunResult, run
 from vadbench.report.pages import page
@@ -65,7 +66,7 @@ def test_the_steps_that_were_composed_are_those_that_run(tmp_path: Path) -> None
     plain = run(config(tmp_path, "protocol=gaussian"), dataset=data())
     found = run(config(tmp_path, *words), dataset=data())
     scores, labels = raw_scores(found)
-    wanted = replace(load_protocol("gaussian"), steps=[GaussianStep("gaussian", 50.0)])
+    wanted = replace(load_protocol("gaussian"), steps=[GaussianStep(kind="gaussian", sigma=50.0)])
     applied = apply(wanted, scores, labels, "stand_in")
     assert value(found) == micro(frame_auroc, applied.scores, labels)
     assert value(found, "frame_auroc_macro") == macro(frame_auroc, applied.scores, labels, "one")

@@ -13,11 +13,13 @@ from torchvision.models.feature_extraction import create_feature_extractor
 
 from tests.stand_ins import video
 from vadbench.config.compose import compose
-from vadbench.config.schema import FuvasConfig, PcaConfig, RunConfig
+from vadbench.config.schema import RunConfig
 from vadbench.data.video import Dataset, Video
+from vadbench.density.pca import PcaConfig
 from vadbench.evaluation.protocols.protocol import apply, load_protocol
 from vadbench.experiment.fit_and_score import score_dataset
 from vadbench.experiment.record import assumed_clips
+from vadbench.models.clips.fuvas import FuvasConfig
 from vadbench.models.registry import build
 
 PRESET = ["experiment=fuvas_anomalib", "dataset=ucsd_ped2", "dataset.root=/data"]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vadbench import registry
 from vadbench.config.schema import DatasetConfig
 from vadbench.data.datasets.folder_layout import (
     find_folder,
@@ -64,6 +65,8 @@ EXPECTED_TREE = """\
     avenue.mat"""
 
 
+@registry.dataset("avenue", config=DatasetConfig)
+@registry.dataset("avenue17", config=DatasetConfig)
 def load(config: DatasetConfig) -> Dataset:
     """Avenue, or ``avenue17`` without five clips; labels from the masks at their native size, else ``avenue.mat``."""
     policy = policy_of(config)

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Literal
 
-from vadbench.config.schema import FolderConfig
+from pydantic.dataclasses import dataclass
+
+from vadbench import registry
+from vadbench.config.parts import STRICT
+from vadbench.config.schema import DatasetConfig
 from vadbench.data.datasets.folder_layout import find_folder, is_stray, meant_above, open_source, show_tree
 from vadbench.data.labels.annotations import annotate, find_annotations, remarks
 from vadbench.data.labels.label_names import Names, plain
@@ -32,6 +37,17 @@ EXPECTED_TREE = """\
     tracks.csv                                      if there are boxes: video,frame,track,x1,y1,x2,y2"""
 
 
+@dataclass(config=STRICT, kw_only=True)
+class FolderConfig(DatasetConfig):
+    """A folder of your own."""
+
+    labels: str | None  # frame labels, if not found beside train and test: a file, or a folder with one for each video
+    intervals: Literal["from_0_half_open", "from_1_inclusive"]  # how start and end of an interval are meant
+    # A test video that a table of intervals or boxes has no row of: not evaluated, or normal throughout.
+    unlisted: Literal["unknown", "normal"] = "unknown"
+
+
+@registry.dataset("folder", config=FolderConfig)
 def load(config: FolderConfig) -> Dataset:
     """The videos of ``root/train`` and ``root/test`` with the labels, masks and tracks beside them.
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
-from vadbench.config.schema import ShanghaiTechConfig
+from vadbench import registry
+from vadbench.config.parts import STRICT
+from vadbench.config.schema import DatasetConfig
 from vadbench.data.datasets.folder_layout import (
     find_folder,
     find_split,
@@ -45,6 +50,14 @@ EXPECTED_TREE = """\
     testing/test_pixel_mask/01_0014.npy ...        (for pixel metrics)"""
 
 
+@dataclass(config=STRICT, kw_only=True)
+class ShanghaiTechConfig(DatasetConfig):
+    """ShanghaiTech Campus."""
+
+    scenes: list[Annotated[int, Field(ge=1)]] | None  # numbers of those to load, in training and test; None: all
+
+
+@registry.dataset("shanghaitech", config=ShanghaiTechConfig)
 def load(config: ShanghaiTechConfig) -> Dataset:
     """All scenes, or those of ``config.scenes``; labels from ``test_frame_mask``, else from the pixel masks.
 

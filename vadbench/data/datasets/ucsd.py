@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vadbench import registry
 from vadbench.config.schema import DatasetConfig
 from vadbench.data.datasets.folder_layout import (
     find_folder,
@@ -55,6 +56,8 @@ _TREES = (
 )
 
 
+@registry.dataset("ucsd_ped1", config=DatasetConfig)
+@registry.dataset("ucsd_ped2", config=DatasetConfig)
 def load(config: DatasetConfig) -> Dataset:
     """UCSD Ped1 or Ped2, by ``config.name``; labels from the ``.m`` list, the ``.mat``, or else the masks."""
     number = config.name[-1]

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from vadbench.config.schema import FolderConfig
 from vadbench.data.datasets.folder_layout import is_stray, show_tree
 from vadbench.data.labels import label_files
 from vadbench.data.labels.frame_labels import Listed
@@ -26,6 +25,8 @@ from vadbench.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from vadbench.data.datasets.folder import FolderConfig
 
 _READ = ("labels", *(f"labels{suffix}" for suffix in label_files.SUFFIXES))
 

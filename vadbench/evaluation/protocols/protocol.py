@@ -15,10 +15,10 @@ from typing import Any, Literal
 
 import numpy as np
 import yaml
-from pydantic import TypeAdapter, ValidationError
 
 from vadbench.config.paths import CONF
-from vadbench.config.protocol_keys import FIXED_SENTINELS, ProtocolConfig, sees_zeros, steps_ahead
+from vadbench.config.protocol_keys import FIXED_SENTINELS, ProtocolConfig, check_protocol, sees_zeros, steps_ahead
+from vadbench.config.schema_errors import describe
 from vadbench.errors import ConfigError, nearest
 from vadbench.evaluation.inputs import each_video
 from vadbench.evaluation.own_objects import name_of
@@ -26,8 +26,6 @@ from vadbench.evaluation.protocols.steps import Kept, run_step
 
 Protocol = ProtocolConfig
 """Name, version, source, steps, convention of macro AUROC, and what kind of liberty it takes with the test set."""
-
-_ADAPTER = TypeAdapter(ProtocolConfig)
 
 
 @dataclass(frozen=True)
@@ -70,11 +68,10 @@ def load_protocol(name: str) -> Protocol:
 
 def parse_protocol(values: Any, where: str = "protocol") -> Protocol:
     """A checked protocol from a mapping as YAML holds it; ConfigError says what is wrong and ``where``."""
-    try:
-        return _ADAPTER.validate_python(values)
-    except ValidationError as error:
-        found = [(".".join(map(str, e["loc"])), e["input"], e["msg"]) for e in error.errors()]
-        raise ConfigError("\n".join(f"{where}: {key}={given}: {text}" for key, given, text in found)) from None
+    config, errors = check_protocol(values)
+    if config is None:
+        raise ConfigError("\n".join(f"{where}: {line}" for line in describe(errors, values)))
+    return config
 
 
 def named(protocol: Protocol) -> Protocol:

@@ -6,25 +6,22 @@ Shape legend: T frames of a video, K of them kept.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass as plain_dataclass
+from dataclasses import replace
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from scipy import ndimage
+from pydantic import Field, field_validator
+from pydantic.dataclasses import dataclass
 
-from vadbench.config.protocol_keys import (
-    DropStep,
-    GaussianStep,
-    GaussianTapsStep,
-    MinMaxStep,
-    OracleGaussianStep,
-    ProtocolStep,
-    SubsampleStep,
-    value_for,
-)
+from vadbench import registry
+from vadbench.config.parts import STRICT, StepConfig
+from vadbench.config.protocol_keys import WHOLE_VIDEO, PerDataset, Positive, value_for
+from vadbench.errors import DataError
 from vadbench.evaluation.metrics import ranks
 
 
-@dataclass(frozen=True)
+@plain_dataclass(frozen=True)
 class Kept:
     """What is left of one video of T frames: ``scores (K,) float64``, ``labels (K,) bool``, ``frames (K,)`` numbers."""
 
@@ -37,30 +34,164 @@ class Kept:
 Videos = dict[str, Kept]
 
 
-def run_step(step: ProtocolStep, videos: Videos, dataset: str) -> tuple[Videos, dict[str, float]]:
-    """The videos after ``step``, and what the step chose by itself (an oracle's sigma)."""
-    if isinstance(step, DropStep):
-        return {
-            v: _keep(k, (k.frames >= step.first) & (k.frames < k.n_frames - step.last)) for v, k in videos.items()
-        }, {}
-    if isinstance(step, SubsampleStep):
-        late = {video: kept.frames - step.start for video, kept in videos.items()}
-        return {v: _keep(k, (late[v] >= 0) & (late[v] % step.every == 0)) for v, k in videos.items()}, {}
-    if isinstance(step, OracleGaussianStep):
-        tried = {sigma: _filtered(videos, _gaussian(sigma), step.over) for sigma in step.sigmas}
-        best = max(tried, key=lambda sigma: (_micro_auroc(tried[sigma]), -sigma))
-        return tried[best], {"sigma": float(best)}
-    if isinstance(step, MinMaxStep):
-        if step.datasets is not None and dataset not in step.datasets:
-            return videos, {}
-        return _filtered(videos, _minmax, step.over), {}
-    if isinstance(step, GaussianStep):
-        sigma = value_for(step.sigma, dataset)
-        return _filtered(videos, _past_gaussian(sigma) if step.window == "past" else _gaussian(sigma), step.over), {}
-    if isinstance(step, GaussianTapsStep):
-        taps = _gaussian_taps(round(value_for(step.taps, dataset)), value_for(step.sigma, dataset))
-        return _filtered(videos, taps, "video"), {}
-    return _filtered(videos, _median(step.size), "video"), {}
+def run_step(step: Any, videos: Videos, dataset: str) -> tuple[Videos, dict[str, float]]:
+    """Return the videos after ``step``, and what the step chose by itself (an oracle's sigma).
+
+    A step is a function ``(config, scores (T,), dataset name) -> scores (T,)``; one that was registered with
+    ``whole=True`` is a function of all videos, and returns what this function returns.
+    """
+    part = registry.get("protocol_step", step.kind)
+    if part.facts.get("whole"):
+        after: tuple[Videos, dict[str, float]] = part.build(step, videos, dataset)
+        return after
+    return {video: replace(kept, scores=_scored(part, step, kept, dataset)) for video, kept in videos.items()}, {}
+
+
+def _scored(part: registry.Part, step: Any, kept: Kept, dataset: str) -> np.ndarray:
+    scores = np.asarray(part.build(step, kept.scores.copy(), dataset), dtype=np.float64)
+    if scores.shape != kept.scores.shape or not np.isfinite(scores).all():
+        raise DataError(
+            f"protocol step {part.name!r} ({part.origin}) made scores of shape {scores.shape} of {kept.scores.shape}; "
+            "one finite number a frame is wanted"
+        )
+    return scores
+
+
+@dataclass(config=STRICT, kw_only=True)
+class GaussianStep(StepConfig):
+    """Gaussian smoothing along time, cut at 4 sigma, mirrored at the ends."""
+
+    sigma: PerDataset  # frames; 0: none
+    window: Literal["both", "past"] = "both"  # past: only frames that have been seen, so it is causal
+    over: Literal["video", "all_videos"] = "video"  # all_videos: across clip boundaries, as one published code does
+
+
+@dataclass(config=STRICT, kw_only=True)
+class GaussianTapsStep(StepConfig):
+    """A Gaussian of a fixed number of taps with zeros beyond the ends, so that scores sag there."""
+
+    taps: PerDataset
+    sigma: PerDataset
+
+
+@dataclass(config=STRICT, kw_only=True)
+class MedianStep(StepConfig):
+    """Median filter along time with zeros beyond the ends."""
+
+    size: Positive  # odd
+
+    @field_validator("size")
+    @classmethod
+    def _odd(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError("must be odd, so that the filter has a middle")
+        return value
+
+
+@dataclass(config=STRICT, kw_only=True)
+class MinMaxStep(StepConfig):
+    """Scores scaled to [0, 1] by their own extremes; a constant video becomes 0."""
+
+    over: Literal["video", "all_videos"]
+    datasets: list[str] | None = None  # only on these; None: on all
+
+
+@dataclass(config=STRICT, kw_only=True)
+class DropStep(StepConfig):
+    """Leave out the first and the last frames of each video."""
+
+    first: Annotated[int, Field(ge=0)] = 0
+    last: Annotated[int, Field(ge=0)] = 0
+
+
+@dataclass(config=STRICT, kw_only=True)
+class SubsampleStep(StepConfig):
+    """Keep frames start, start + every, start + 2 every, ... of each video."""
+
+    start: Annotated[int, Field(ge=0)]
+    every: Positive
+
+
+@dataclass(config=STRICT, kw_only=True)
+class OracleGaussianStep(StepConfig):
+    """Gaussian smoothing with the sigma that is best on the test labels: an oracle, to show what tuning would gain."""
+
+    sigmas: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1)]
+    over: Literal["video", "all_videos"] = "video"
+
+
+def _reach(sigma: float) -> int:
+    return int(4 * sigma + 0.5)
+
+
+def _gaussian_ahead(step: GaussianStep, dataset: str) -> int:
+    if step.over == "all_videos":
+        return WHOLE_VIDEO
+    return 0 if step.window == "past" else _reach(value_for(step.sigma, dataset))
+
+
+@registry.protocol_step("gaussian", config=GaussianStep, whole=True, look_ahead=_gaussian_ahead)
+def _run_gaussian(step: GaussianStep, videos: Videos, dataset: str) -> tuple[Videos, dict[str, float]]:
+    sigma = value_for(step.sigma, dataset)
+    return _filtered(videos, _past_gaussian(sigma) if step.window == "past" else _gaussian(sigma), step.over), {}
+
+
+@registry.protocol_step(
+    "gaussian_taps",
+    config=GaussianTapsStep,
+    look_ahead=lambda step, dataset: round(value_for(step.taps, dataset)) // 2,
+    pads_with_zeros=lambda step, name: round(value_for(step.taps, name)) > 1 and value_for(step.sigma, name) > 0,
+)
+def _run_gaussian_taps(step: GaussianTapsStep, scores: np.ndarray, dataset: str) -> np.ndarray:
+    return _gaussian_taps(round(value_for(step.taps, dataset)), value_for(step.sigma, dataset))(scores)
+
+
+@registry.protocol_step(
+    "median",
+    config=MedianStep,
+    look_ahead=lambda step, dataset: step.size // 2,
+    pads_with_zeros=lambda step, dataset: step.size > 1,
+)
+def _run_median(step: MedianStep, scores: np.ndarray, dataset: str) -> np.ndarray:
+    from scipy import ndimage
+
+    filtered: np.ndarray = ndimage.median_filter(scores, size=step.size, mode="constant", cval=0.0)
+    return filtered if scores.size else scores
+
+
+def _minmax_ahead(step: MinMaxStep, dataset: str) -> int:
+    return WHOLE_VIDEO if step.datasets is None or dataset in step.datasets else 0
+
+
+@registry.protocol_step("minmax", config=MinMaxStep, whole=True, look_ahead=_minmax_ahead)
+def _run_minmax(step: MinMaxStep, videos: Videos, dataset: str) -> tuple[Videos, dict[str, float]]:
+    if step.datasets is not None and dataset not in step.datasets:
+        return videos, {}
+    return _filtered(videos, _minmax, step.over), {}
+
+
+@registry.protocol_step("drop", config=DropStep, whole=True, look_ahead=lambda step, dataset: 0)
+def _run_drop(step: DropStep, videos: Videos, dataset: str) -> tuple[Videos, dict[str, float]]:
+    return {v: _keep(k, (k.frames >= step.first) & (k.frames < k.n_frames - step.last)) for v, k in videos.items()}, {}
+
+
+@registry.protocol_step("subsample", config=SubsampleStep, whole=True, look_ahead=lambda step, dataset: 0)
+def _run_subsample(step: SubsampleStep, videos: Videos, dataset: str) -> tuple[Videos, dict[str, float]]:
+    late = {video: kept.frames - step.start for video, kept in videos.items()}
+    return {v: _keep(k, (late[v] >= 0) & (late[v] % step.every == 0)) for v, k in videos.items()}, {}
+
+
+def _oracle_ahead(step: OracleGaussianStep, dataset: str) -> int:
+    return WHOLE_VIDEO if step.over == "all_videos" else _reach(max(step.sigmas))
+
+
+@registry.protocol_step(
+    "oracle_gaussian", config=OracleGaussianStep, whole=True, look_ahead=_oracle_ahead, uses_test_labels=True
+)
+def _run_oracle(step: OracleGaussianStep, videos: Videos, dataset: str) -> tuple[Videos, dict[str, float]]:
+    tried = {sigma: _filtered(videos, _gaussian(sigma), step.over) for sigma in step.sigmas}
+    best = max(tried, key=lambda sigma: (_micro_auroc(tried[sigma]), -sigma))
+    return tried[best], {"sigma": float(best)}
 
 
 def _keep(kept: Kept, wanted: np.ndarray) -> Kept:
@@ -89,7 +220,10 @@ def _gaussian(sigma: float) -> Callable[[np.ndarray], np.ndarray]:
     def smooth(scores: np.ndarray) -> np.ndarray:
         if not scores.size or sigma == 0:
             return scores
-        return ndimage.gaussian_filter1d(scores, sigma, mode="reflect", truncate=4.0)
+        from scipy import ndimage
+
+        filtered: np.ndarray = ndimage.gaussian_filter1d(scores, sigma, mode="reflect", truncate=4.0)
+        return filtered
 
     return _without_overflow(smooth)
 
@@ -128,13 +262,6 @@ def _gaussian_taps(taps: int, sigma: float) -> Callable[[np.ndarray], np.ndarray
         weight = np.exp(-0.5 * ((np.arange(taps) - (taps - 1) / 2) / sigma) ** 2)
         padded = np.pad(scores, (taps // 2, (taps - 1) // 2))
         return np.convolve(padded, weight / weight.sum(), mode="valid")
-
-    return smooth
-
-
-def _median(size: int) -> Callable[[np.ndarray], np.ndarray]:
-    def smooth(scores: np.ndarray) -> np.ndarray:
-        return ndimage.median_filter(scores, size=size, mode="constant", cval=0.0) if scores.size else scores
 
     return smooth
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from vadbench import registry
 from vadbench.backbones.network import torch_device
-from vadbench.config.ai_vad_keys import AiVadConfig, AttributeDensityConfig, FlowConfig, RegionsConfig
-from vadbench.config.schema import RunConfig
 from vadbench.density.base import BaseDensityEstimator
-from vadbench.density.combined import CombinedDensityEstimator
+from vadbench.density.combined import AttributeDensityConfig, CombinedDensityEstimator
 from vadbench.density.gmm import GMMEstimator
 from vadbench.density.knn import GroupedKNNEstimator
 from vadbench.errors import ConfigError
+from vadbench.models.ai_vad.keys import AiVadConfig, FlowConfig, RegionsConfig
 from vadbench.models.ai_vad.model import AiVad
 from vadbench.models.ai_vad.regions.detectors import build_detector
 from vadbench.models.ai_vad.regions.region_extractor import ForegroundRules, RegionExtractor
@@ -19,12 +19,14 @@ from vadbench.models.ai_vad.streams.features import FeatureExtractor
 from vadbench.models.ai_vad.streams.flow import FlowExtractor
 from vadbench.models.ai_vad.streams.pose import PoseExtractor
 from vadbench.models.ai_vad.streams.velocity import VelocityExtractor
+from vadbench.models.registry import ModelRun
 
 
-def from_config(config: RunConfig) -> AiVad:
+@registry.model("ai_vad", config=AiVadConfig, groups={"regions": RegionsConfig, "flow": FlowConfig})
+def from_config(model: AiVadConfig, run: ModelRun) -> AiVad:
     """The detector that ``model=ai_vad`` describes. No network is built and nothing is fetched yet."""
-    model, regions, flow, density = config.model, config.regions, config.flow, config.density
-    assert isinstance(model, AiVadConfig)
+    config = run.config
+    regions, flow, density = config.regions, config.flow, config.density
     if regions is None or flow is None:
         raise ConfigError("model=ai_vad needs the groups regions and flow; conf/model/ai_vad.yaml brings both")
     if not isinstance(density, AttributeDensityConfig):

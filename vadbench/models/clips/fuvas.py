@@ -11,20 +11,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field, field_validator
+from pydantic.dataclasses import dataclass
 
+from vadbench import registry
 from vadbench.backbones.base import Backbone
-from vadbench.config.schema import BackboneConfig, FuvasConfig, PcaConfig, RunConfig
+from vadbench.config.parts import STRICT, PartConfig
+from vadbench.config.schema import BackboneConfig
 from vadbench.data.video import Video
 from vadbench.density.base import Remember
-from vadbench.density.pca import COMPONENTS, Decomposition, decompose
+from vadbench.density.pca import COMPONENTS, Decomposition, PcaConfig, decompose
 from vadbench.errors import ConfigError, one_of
 from vadbench.models.base import Features, VideoScores
 from vadbench.models.clips.extractor import ClipExtractor, ClipPlan, PreProcessor
 from vadbench.models.clips.to_frames import FILLS, TARGETS, ClipMaps, clip_weights
 from vadbench.models.one_class import OneClassMethod
+from vadbench.models.registry import ModelRun
 
 log = logging.getLogger(__name__)
 
@@ -300,10 +305,38 @@ def _build(
     return model_zoo.build(recipe, (layer or recipe.layer,), seed, device), recipe
 
 
-def from_config(config: RunConfig) -> Fuvas:
-    """The detector that ``model=fuvas`` describes."""
-    model = config.model
-    assert isinstance(model, FuvasConfig) and config.backbone is not None
+@dataclass(config=STRICT, kw_only=True)
+class FuvasConfig(PartConfig):
+    """FUVAS."""
+
+    layer: str | None  # None: the backbone's default layer
+    pca_level: Annotated[float, Field(gt=0)]  # at most 1: share of variance; above: number of components
+    spatial_pool: bool
+    pooling_kernel_size: Annotated[int, Field(ge=1)]
+    target_frame: Literal["first", "mid", "last", "all"]
+    fill: Literal["nearest", "linear", "hold"]
+    score_reduction: Literal["sum", "mean", "max"]
+    short_videos: Literal["error", "pad"]
+    shots: Annotated[int, Field(ge=1)] | None  # number of training clips, drawn with the seed; None: all
+    pre_processor: bool
+    post_processor: bool
+    evaluator: bool
+    visualizer: bool
+    heatmap_frames: Annotated[int, Field(ge=0)]  # frames with heat maps drawn for each test video
+
+    @field_validator("pca_level")
+    @classmethod
+    def _whole_above_one(cls, value: float) -> float:
+        if value > 1 and value != int(value):
+            raise ValueError("must be a share of variance in (0, 1] or a whole number of components above 1")
+        return value
+
+
+@registry.model("fuvas", config=FuvasConfig)
+def from_config(model: FuvasConfig, run: ModelRun) -> Fuvas:
+    """FUVAS (Jiang et al., ICASSP 2025): PCA residual energy of clip features of a frozen backbone."""
+    config = run.config
+    assert config.backbone is not None
     if not isinstance(config.density, PcaConfig):
         raise ConfigError("model=fuvas is principal components: it takes density=pca")
     return Fuvas(

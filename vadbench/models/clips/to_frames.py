@@ -8,12 +8,15 @@ Shape legend: T frames, N clips, H W pixels, h w feature grid.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse
 
 from vadbench.errors import one_of
 from vadbench.models.clips.extractor import ClipPlan
+
+if TYPE_CHECKING:
+    import scipy.sparse
 
 TARGETS = ("first", "mid", "last", "all")
 FILLS = ("nearest", "linear", "hold")
@@ -44,6 +47,8 @@ def clip_weights(
     np.add.at(counts, targets.ravel(), 1)
     filled = counts == 0
     columns = np.broadcast_to(np.arange(len(starts))[:, None], targets.shape)
+    import scipy.sparse
+
     direct = scipy.sparse.csr_matrix(
         (1.0 / counts[targets.ravel()], (targets.ravel(), columns.ravel())), shape=(n_frames, len(starts))
     )

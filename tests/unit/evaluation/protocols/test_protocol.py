@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from tests.unit.evaluation import inputs
 from vadbench.config.compose import options
-from vadbench.config.schema import DropStep, GaussianStep, GaussianTapsStep, MedianStep, MinMaxStep, SubsampleStep
 from vadbench.errors import ConfigError
 from vadbench.evaluation import (
     apply,
@@ -23,6 +22,14 @@ from vadbench.evaluation import (
     protocol_names,
 )
 from vadbench.evaluation.protocols.protocol import blank_reason, frames_ahead, parse_protocol
+from vadbench.evaluation.protocols.steps import (
+    DropStep,
+    GaussianStep,
+    GaussianTapsStep,
+    MedianStep,
+    MinMaxStep,
+    SubsampleStep,
+)
 
 NAMES = protocol_names()
 RAW = {

@@ -17,13 +17,16 @@ import os
 import shutil
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-import pandas as pd
 from filelock import FileLock
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
-from vadbench.config.schema import SyntheticConfig
+from vadbench import registry
+from vadbench.config.parts import STRICT
+from vadbench.config.schema import DatasetConfig
 from vadbench.data.readers.masks import StackMasks, load_npy
 from vadbench.data.readers.source import ArraySource, policy_of
 from vadbench.data.video import Dataset, Video
@@ -38,8 +41,23 @@ VERSION = 1
 """Version of the generator: raised when it draws anything differently."""
 
 
+@dataclass(config=STRICT, kw_only=True)
+class SyntheticConfig(DatasetConfig):
+    """The made data set."""
+
+    seed: Annotated[int, Field(ge=0)]  # of scene, people and anomalies
+    n_train: Annotated[int, Field(ge=1)]
+    n_test: Annotated[int, Field(ge=1)]
+    n_frames: Annotated[int, Field(ge=24)]
+    size: tuple[Annotated[int, Field(ge=48)], Annotated[int, Field(ge=64)]]  # height, width
+    noise: Annotated[float, Field(ge=0, le=50)]  # standard deviation in grey levels
+
+
+@registry.dataset("synthetic", config=SyntheticConfig)
 def load(config: SyntheticConfig) -> Dataset:
     """The data set of these settings, rendered first if it is not in the cache (``dataset.root``) yet."""
+    import pandas as pd
+
     folder = generate(config)
     try:
         train = tuple(_video(folder, name, config, False) for name in _names("train", config.n_train))
@@ -118,6 +136,8 @@ def _render_video(
     config: SyntheticConfig, camera: Camera, scene: np.ndarray, split: str, index: int, folder: Path
 ) -> None:
     """One video: frames.npy, and for a test video masks.npy and tracks.csv."""
+    import pandas as pd
+
     from vadbench.data.datasets.synthetic.render import render
     from vadbench.data.datasets.synthetic.script import plan, script
 
@@ -153,6 +173,8 @@ def _names(split: str, count: int) -> list[str]:
 
 
 def _video(folder: Path, name: str, config: SyntheticConfig, test: bool) -> Video:
+    import pandas as pd
+
     source = ArraySource(load_npy(folder / name / "frames.npy"), name, policy_of(config))
     if not test:
         return Video(name, source)

@@ -15,8 +15,8 @@ import pandas as pd
 import pytest
 
 from tests.unit.data.configs import config
-from vadbench.config.schema import SyntheticConfig
 from vadbench.data.datasets.synthetic import dataset, render
+from vadbench.data.datasets.synthetic.dataset import SyntheticConfig
 from vadbench.data.datasets.synthetic.scene import Camera, background
 from vadbench.data.datasets.synthetic.script import KINDS, Agent, plan, script
 from vadbench.data.registry import dataset_digest, label_digest, load_dataset

@@ -1,4 +1,4 @@
-"""The keys of AI-VAD: the groups model=ai_vad, regions, flow and density=attributes. Values live in conf/*.yaml.
+"""The keys of AI-VAD: the groups model=ai_vad, regions and flow. Values live in conf/*.yaml.
 
 Where a number can be written differently by the papers, the official code and anomalib, the key is a switch and its
 source is said beside it in conf/.
@@ -6,34 +6,22 @@ source is said beside it in conf/.
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
-_STRICT = ConfigDict(extra="forbid", validate_default=True)
+from vadbench.config.parts import STRICT, PartConfig
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Stream = Literal["velocity", "pose", "deep"]
-Calibration = Literal["max", "p99.9", "last_group"]
 
 
-def _bank(value: str) -> str:
-    if not re.fullmatch(r"full|kmeans:[1-9]\d*|coreset:(0?\.\d*[1-9]\d*|1(\.0*)?)", value):
-        raise ValueError("must be full, kmeans:K such as kmeans:100, or coreset:SHARE such as coreset:0.1")
-    return value
-
-
-Bank = Annotated[str, AfterValidator(_bank)]
-
-
-@dataclass(config=_STRICT)
-class AiVadConfig:
+@dataclass(config=STRICT, kw_only=True)
+class AiVadConfig(PartConfig):
     """AI-VAD: the attributes of a region and how they make the score of a frame (conf/model/ai_vad.yaml)."""
 
-    name: Literal["ai_vad"]
     use_velocity_features: bool
     use_pose_features: bool
     use_deep_features: bool
@@ -80,7 +68,7 @@ class AiVadConfig:
         return self
 
 
-@dataclass(config=_STRICT)
+@dataclass(config=STRICT, kw_only=True)
 class RegionsConfig:
     """Where AI-VAD looks (conf/regions/*.yaml)."""
 
@@ -131,7 +119,7 @@ class RegionsConfig:
         return self
 
 
-@dataclass(config=_STRICT)
+@dataclass(config=STRICT, kw_only=True)
 class FlowConfig:
     """Optical flow (conf/flow/*.yaml)."""
 
@@ -141,21 +129,3 @@ class FlowConfig:
     rescale: bool
     updates: Count  # of RAFT
     preset: Literal["ultrafast", "fast", "medium"]  # of DIS
-
-
-@dataclass(config=_STRICT)
-class AttributeDensityConfig:
-    """One density for each attribute of a region (conf/density/attributes.yaml)."""
-
-    name: Literal["attributes"]
-    n_components_velocity: Count
-    covariance_floor_velocity: Annotated[float, Field(ge=0)]
-    n_neighbors_pose: Count
-    n_neighbors_deep: Count
-    calibration_velocity: Calibration
-    calibration_pose: Calibration
-    calibration_deep: Calibration
-    distance: Literal["l2", "squared_l2"]
-    bank_pose: Bank
-    bank_deep: Bank
-    calibration_samples: Count | None

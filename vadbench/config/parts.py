@@ -1,0 +1,108 @@
+"""Configuration of a part, checked against the dataclass that it was registered with, and its defaults."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from vadbench import registry
+from vadbench.errors import ConfigError
+
+STRICT = ConfigDict(extra="forbid", validate_default=True)
+
+
+@dataclass(config=STRICT, kw_only=True)
+class PartConfig:
+    """What the configuration of every part has: the name by which it was chosen."""
+
+    name: str = ""
+
+
+@dataclass(config=STRICT, kw_only=True)
+class StepConfig:
+    """What the configuration of every protocol step has: the name by which it was chosen."""
+
+    kind: str = ""
+
+
+def check_part(
+    kind: str, given: Any, where: tuple[str | int, ...], base: type = PartConfig, key: str = "name"
+) -> tuple[Any, list[Any]]:
+    """Return a part's typed configuration and no errors, or ``given`` and what is wrong with it, as pydantic has it.
+
+    base: keys that all parts of the kind have. key: the one that says which part it is.
+    """
+    if not isinstance(given, Mapping):
+        return given, [{"type": "dataclass_type", "loc": where, "input": given, "msg": "must hold keys and values"}]
+    if key not in given:
+        return given, [{"type": "union_tag_not_found", "loc": where, "ctx": {"discriminator": key}}]
+    part = registry.find(kind, str(given[key]))
+    if part is None:
+        tags = ", ".join(repr(name) for name in registry.names(kind))
+        context = {"discriminator": key, "tag": str(given[key]), "expected_tags": tags}
+        return given, [{"type": "union_tag_invalid", "loc": where, "ctx": context}]
+    return check_keys(keys_of(part, base), given, where)
+
+
+def check_keys(keys: type, given: Any, where: tuple[str | int, ...]) -> tuple[Any, list[Any]]:
+    """Return ``given`` as the dataclass ``keys`` and no errors, or ``given`` and what is wrong with it."""
+    try:
+        return TypeAdapter(keys).validate_python(given), []
+    except ValidationError as error:
+        return given, [{**found, "loc": (*where, *found["loc"])} for found in error.errors()]
+
+
+@cache
+def keys_of(part: registry.Part, base: type = PartConfig) -> type:
+    """Return the dataclass of all keys of a part: those that it was registered with, and those of ``base``."""
+    own = part.config or base
+    if issubclass(own, base):
+        return own
+    hints = {name: hint for cls in (base, own) for name, hint in get_type_hints(cls, include_extras=True).items()}
+    known = {f.name: f for cls in (base, own) for f in dataclasses.fields(cls)}
+    frozen = own.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    keys = {
+        name: dataclasses.field(default=f.default, default_factory=f.default_factory, metadata=f.metadata, kw_only=True)
+        for name, f in known.items()
+    }
+    body = {
+        "__doc__": own.__doc__,
+        "__module__": own.__module__,
+        "__annotations__": {n: hints[n] for n in known},
+        **keys,
+    }
+    try:
+        return dataclass(type(own.__name__, () if frozen else (own,), body), config=STRICT, kw_only=True)  # type: ignore[call-overload, no-any-return]
+    except Exception as error:  # whatever pydantic says of a type that it can't check
+        text = " ".join(str(error).split())
+        raise ConfigError(
+            f"{part.origin}: {part.kind} {part.name!r}: {own.__name__} can't be checked: {text}"
+        ) from None
+
+
+def defaults(part: registry.Part, base: type = PartConfig, key: str = "name") -> dict[str, Any]:
+    """Return the keys of a part with their defaults, as YAML would hold them; those without one are left out."""
+    values: dict[str, Any] = {key: part.name}
+    for name, found in keys_of(part, base).__pydantic_fields__.items():  # type: ignore[attr-defined]
+        if name != key and not found.is_required():
+            values[name] = _plain(found.get_default(call_default_factory=True))
+    return values
+
+
+def required(part: registry.Part, base: type = PartConfig) -> list[str]:
+    """Return the keys of a part that have no default."""
+    fields = keys_of(part, base).__pydantic_fields__  # type: ignore[attr-defined]
+    return [name for name, found in fields.items() if found.is_required()]
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _plain(dataclasses.asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
