@@ -9,10 +9,25 @@ from typing import Any
 
 import yaml
 
+from vadbench import registry
 from vadbench.config.paths import CONF
+from vadbench.config.schema import PARTS
 from vadbench.errors import ConfigError, nearest
 
-_KINDS = ("models", "backbones", "datasets", "protocols", "regions", "flow", "experiments", "layers")
+_KINDS = (
+    "models",
+    "backbones",
+    "densities",
+    "datasets",
+    "protocols",
+    "steps",
+    "metrics",
+    "launchers",
+    "regions",
+    "flow",
+    "experiments",
+    "layers",
+)
 
 
 def run(argv: Sequence[str]) -> int:
@@ -33,8 +48,12 @@ def run(argv: Sequence[str]) -> int:
     sections = {
         "models": lambda: format_group("models", "model"),
         "backbones": format_backbones,
-        "datasets": lambda: format_group("data sets", "dataset"),
+        "datasets": lambda: format_group("datasets", "dataset"),
+        "densities": lambda: format_group("densities", "density"),
         "protocols": format_protocols,
+        "steps": lambda: format_parts("protocol steps", "protocol_step", "protocol.steps=[{kind: NAME}]"),
+        "metrics": lambda: format_parts("metrics of plug-ins", "metric", "computed wherever labels are known"),
+        "launchers": lambda: format_group("launchers", "launcher"),
         "regions": lambda: format_group("regions of AI-VAD", "regions"),
         "flow": lambda: format_group("flow of AI-VAD", "flow"),
         "experiments": lambda: format_group("experiments", "experiment"),
@@ -45,8 +64,23 @@ def run(argv: Sequence[str]) -> int:
 
 def format_group(title: str, group: str) -> str:
     """Names in a group with the first line of each file."""
-    rows = [{"name": path.stem, "": _first_comment(path)} for path in sorted((CONF / group).glob("*.yaml"))]
-    return f"{title} ({group}=NAME)\n{columns(rows)}"
+    said = {path.stem: _first_comment(path) for path in sorted((CONF / group).glob("*.yaml"))}
+    if group in PARTS:
+        said |= {part.name: part.summary for part in registry.parts(group) if part.name not in said}
+    rows = [{"name": name, "": said[name]} for name in sorted(said)]
+    return f"{title} ({group}=NAME)\n{columns(rows)}{from_outside(group)}"
+
+
+def format_parts(title: str, kind: str, how: str) -> str:
+    """Parts of a kind with what they are and where they come from."""
+    rows = [{"name": part.name, "": part.summary} for part in registry.parts(kind)]
+    return f"{title} ({how})\n{columns(rows)}{from_outside(kind)}"
+
+
+def from_outside(kind: str) -> str:
+    """A line for each part of a kind that is from a plug-in: where it comes from; empty if there is none."""
+    found = [part for part in registry.parts(kind) if not part.is_built_in]
+    return "".join(f"\n  plug-in {part.name}: {part.origin}" for part in found)
 
 
 def format_backbones() -> str:
@@ -63,7 +97,7 @@ def format_backbones() -> str:
     ]
     return (
         f"backbones (backbone=NAME)\n{columns(rows)}\n\n"
-        f"where their weights come from (backbone.weights=pretrained)\n{columns(sources)}"
+        f"where their weights come from (backbone.weights=pretrained)\n{columns(sources)}{from_outside('backbone')}"
     )
 
 

@@ -22,7 +22,7 @@ ALL_PARTS = f"{SCHEME}://all-parts"
 """The place where every registered part has a configuration, without a file; searched last."""
 
 
-class PartSource(ConfigSource):  # type: ignore[misc]
+class PartSource(ConfigSource):
     """A folder of YAML files, or :data:`ALL_PARTS`.
 
     A file that takes over those of another (``defaults: [maskrcnn, _self_]``) has its defaults from there.
@@ -83,7 +83,7 @@ class PartSource(ConfigSource):  # type: ignore[misc]
         return Path(self.path) / self._normalize_file_name(config_path)
 
 
-class PartsFirst(SearchPathPlugin):  # type: ignore[misc]
+class PartsFirst(SearchPathPlugin):
     """Has Hydra read conf through :class:`PartSource`."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
@@ -106,10 +106,12 @@ def _over_defaults(config: DictConfig, part: registry.Part, mark_missing: bool) 
     values: dict[str, Any] = defaults(part, base)
     if mark_missing:
         values |= dict.fromkeys(required(part, base), "???")
-    merged = OmegaConf.create({**values, **{key: config._get_node(key) for key in config}})
+    values |= {str(key): config._get_node(key) for key in config}
+    merged = OmegaConf.create(values)
     groups = {kind: part.facts[kind] for kind in PARTS if kind in part.facts}
     if part.kind == "model" and groups and "defaults" not in config:
-        merged["defaults"] = [*({f"/{kind}@_global_.{kind}": name} for kind, name in groups.items()), "_self_"]
+        brought: list[Any] = [{f"/{kind}@_global_.{kind}": name} for kind, name in groups.items()]
+        merged["defaults"] = [*brought, "_self_"]
     return merged
 
 

@@ -77,7 +77,7 @@ def keys_of(part: registry.Part, base: type = PartConfig) -> type:
         **keys,
     }
     try:
-        return dataclass(type(own.__name__, () if frozen else (own,), body), config=STRICT, kw_only=True)  # type: ignore[call-overload, no-any-return]
+        return dataclass(type(own.__name__, (base,) if frozen else (own, base), body), config=STRICT, kw_only=True)
     except Exception as error:  # whatever pydantic says of a type that it can't check
         text = " ".join(str(error).split())
         raise ConfigError(

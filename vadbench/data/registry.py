@@ -8,6 +8,8 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+import numpy as np
+
 from vadbench import registry
 from vadbench.config.schema import DatasetConfig
 from vadbench.data.alike import encodings, sizes
@@ -34,6 +36,7 @@ def load_dataset(config: DatasetConfig) -> Dataset:
     """
     policy = policy_of(config)
     dataset: Dataset = registry.get("dataset", config.name).build(config)
+    dataset = replace(dataset, test=tuple(map(_with_mask_source, dataset.test)))
     warnings = list(dataset.warnings)
     differ = edited(dataset.name, {video.id: video.labels for video in dataset.test if video.labels is not None})
     if differ:
@@ -64,6 +67,15 @@ def load_dataset(config: DatasetConfig) -> Dataset:
     )
     object.__setattr__(loaded, "loaded_from", config)  # no argument, so that no changed copy inherits it
     return loaded
+
+
+def _with_mask_source(video: Video) -> Video:
+    """``video`` with masks that a plug-in gave as an array ``(T, H, W)`` as what all others are."""
+    if not isinstance(video.masks, np.ndarray):
+        return video
+    from vadbench.data.readers.masks import StackMasks
+
+    return replace(video, masks=StackMasks(video.masks))
 
 
 def _mixed_sizes(dataset: Dataset) -> list[str]:

@@ -27,6 +27,7 @@ from vadbench.evaluation.metrics.frame import (
 from vadbench.evaluation.metrics.maps import FrameArrays
 from vadbench.evaluation.metrics.regions import RegionCriteria
 from vadbench.evaluation.metrics.thresholds import f1_at, oracle_f1, training_threshold
+from vadbench.evaluation.plugin_metrics import plugin_metrics
 from vadbench.evaluation.protocols.card import protocol_card
 from vadbench.evaluation.protocols.protocol import (
     Applied,
@@ -120,6 +121,7 @@ def evaluate(
     for name, value in metrics.items():
         reason = blank_reason(protocol, scores, "macro" if name == "frame_auroc_macro" else "micro")
         metrics[name] = blanked(value, reason)
+    metrics |= plugin_metrics(applied.scores, applied.labels, protocol.name, resamples, seed)
     if training_scores is not None and not protocol.steps:
         metrics |= _f1_metrics(protocol.name, applied, training_scores)
     found, regions = map_metrics(

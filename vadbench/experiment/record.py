@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from vadbench import registry
 from vadbench.config.defaults import without_written_out
-from vadbench.config.schema import RunConfig
+from vadbench.config.schema import PARTS, RunConfig
 from vadbench.data.video import Dataset, Video
 from vadbench.evaluation.protocols.protocol import effective, named
 from vadbench.models.base import Detector, VideoScores
@@ -121,7 +122,16 @@ def described(config: RunConfig, dataset: Dataset, objects: Mapping[str, Any]) -
     values["protocol"]["name"] = named(config.protocol).name
     if dataset.loaded_from is None:
         values["dataset"] = {"name": dataset.name, "made_in_python": True}
-    return values | ({"objects": dict(objects)} if objects else {})
+    used = {part: said["digest"] for part, said in plugins(config).items()}
+    return values | ({"plugins": used} if used else {}) | ({"objects": dict(objects)} if objects else {})
+
+
+def plugins(config: RunConfig) -> dict[str, dict[str, str]]:
+    """Return the parts from outside that a run uses: ``"density my_knn"`` to their origin and digest."""
+    chosen = [(kind, part.name) for kind in PARTS if kind != "launcher" and (part := getattr(config, kind)) is not None]
+    steps = [("protocol_step", step.kind) for step in config.protocol.steps]
+    found = [registry.get(kind, name) for kind, name in (*chosen, *steps)]
+    return {f"{p.kind} {p.name}": {"origin": p.origin, "digest": p.digest} for p in found if not p.is_built_in}
 
 
 def names(config: RunConfig, dataset: Dataset, detector: Detector) -> dict[str, Any]:

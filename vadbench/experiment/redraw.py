@@ -1,4 +1,4 @@
-"""Heat maps of a run that is complete, from the maps and scores that it keeps: nothing is fitted or scored again."""
+"""What a complete run is asked for later, from the maps and scores that it keeps: nothing is fitted or scored again."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ import numpy as np
 import pandas as pd
 
 from vadbench.data.video import Dataset, Video
+from vadbench.evaluation.plugin_metrics import outside, plugin_metrics
+from vadbench.evaluation.protocols.protocol import Protocol, apply
 from vadbench.experiment.fit_and_score import kept_clip_maps
 from vadbench.models.base import Detector, VideoScores
 from vadbench.report import curves
+from vadbench.runs.run_folder import RunFolder
 from vadbench.store.features import FeatureStore
 
 log = logging.getLogger(__name__)
@@ -49,6 +52,22 @@ def draw_missing_heatmaps(folder: Path, dataset: Dataset, detector: Detector, st
     drawn = sum(map(len, missing))
     log.info("%d heat maps drawn into %s from the maps of the run", drawn, pictures)
     return drawn
+
+
+def add_metrics(folder: RunFolder, dataset: Dataset, protocol: Protocol, seed: int) -> list[str]:
+    """Evaluate the metrics of plug-ins that the record lacks or has of another version; returns their names."""
+    record = folder.read()
+    known = record["metrics"]
+    new = [part.name for part in outside() if (known.get(part.name) or {}).get("digest") != part.digest]
+    if not new or not known:
+        return []
+    results = {result.video: result.scores for result in _scores(folder.path, dataset)}
+    labels = {video.id: video.labels for video in dataset.test if video.labels is not None}
+    applied = apply(protocol, {video: results[video] for video in labels}, labels, dataset.name)
+    found = plugin_metrics(applied.scores, applied.labels, protocol.name, 2000, seed)
+    folder.finish({**record, "metrics": {**known, **found}})
+    log.info("%s: evaluated on the scores of the run in %s", ", ".join(new), folder.path)
+    return new
 
 
 def _scores(folder: Path, dataset: Dataset) -> list[VideoScores]:

@@ -20,6 +20,8 @@ from vadbench.data.registry import all_warnings, dataset_digest, label_digest, l
 from vadbench.data.video import Dataset
 from vadbench.errors import ConfigError, VadbenchError
 from vadbench.evaluation.own_objects import has_spec, identity
+from vadbench.evaluation.plugin_metrics import outside
+from vadbench.evaluation.protocols.protocol import effective
 from vadbench.experiment.evaluate_run import assess, assess_scenes
 from vadbench.experiment.fit_and_score import Scored, maps_on_disk, score_dataset, timed
 from vadbench.experiment.record import (
@@ -30,6 +32,7 @@ from vadbench.experiment.record import (
     described,
     fingerprint,
     names,
+    plugins,
     score_table,
     weights,
 )
@@ -109,7 +112,7 @@ def run(
         if folder.complete and config.on_existing == "error":
             raise VadbenchError(f"this run exists: {folder.path}. on_existing=skip reuses it, rerun replaces it.")
         if folder.complete and config.on_existing == "skip" and not again:
-            draw_missing(config, dataset, detector, folder.path)
+            update(config, dataset, detector, folder)
             return RunResult(folder, folder.read(), existed=True)
         with _recorded(folder):
             folder.begin(_yaml(described(config, dataset, objects)), overrides or [])
@@ -131,7 +134,7 @@ def prepare(config: RunConfig, dataset: Dataset | None = None) -> tuple[Dataset,
     dataset = dataset or load_dataset(config.dataset)
     if dataset.loaded_from is None:  # whatever it says of itself: nobody has compared it with the official split
         dataset = replace(dataset, comparable=False)
-    detector = build(config)
+    detector = build(config, lambda: open_store(config))
     found = sizes(dataset) if getattr(detector, "needs_one_size", False) else None
     if found is not None:
         raise ConfigError(
@@ -211,6 +214,8 @@ def _work(
         "peak_memory_mb": round(peak_memory_mb(), 1),
         "provenance": source_version(),
     }
+    if used := plugins(config):
+        record["plugins"] = used
     return record | {"warnings": [*caveats(record), *remarks, *all_warnings(dataset)]}
 
 
@@ -258,6 +263,17 @@ def _draw(config: RunConfig, dataset: Dataset, detector: Detector, scored: Score
         peak = curves.hottest(scored.scores)
         for video, result in zip(dataset.test, scored.scores, strict=True):
             curves.draw_heatmaps(video, result, count, peak, pictures)
+
+
+def update(config: RunConfig, dataset: Dataset, detector: Detector, folder: RunFolder) -> None:
+    """Add what a complete run is asked for and does not have yet: heat maps, and metrics of plug-ins."""
+    draw_missing(config, dataset, detector, folder.path)
+    if outside() and getattr(detector, "evaluator", True) is True:
+        from vadbench.experiment.redraw import add_metrics
+
+        protocol = effective(config.protocol, getattr(detector, "post_processor", True))
+        if add_metrics(folder, dataset, protocol, config.seed):
+            track(folder, config)
 
 
 def draw_missing(config: RunConfig, dataset: Dataset, detector: Detector, folder: Path) -> None:

@@ -64,7 +64,8 @@ def _metric_lines(record: Mapping[str, Any]) -> list[str]:
     from vadbench.evaluation.intervals.metric_entry import INTERVAL_HEADS, interval_cells, note_lines
 
     own = record.get("objects", {}).get("evaluator") is not None
-    names = {name: name for name in record["metrics"]} if own else _HEADLINES
+    outside = {name: name.replace("_", " ") for name, entry in record["metrics"].items() if entry.get("plugin")}
+    names = {name: name for name in record["metrics"]} if own else _HEADLINES | outside
     shown = {label: record["metrics"][name] for name, label in names.items() if name in record["metrics"]}
     lines = [f"  {'':<24}{'value':>8}   " + "".join(f"{head:<17}" for head in INTERVAL_HEADS) + "videos"]
     for label, entry in shown.items():

@@ -93,6 +93,7 @@ class Row:
     seeds: one for each run that counts; a single one for a method that does not use its seed.
     data: ``"full"``, ``"6/12"`` (test videos of the official split), ``"subset"`` or ``"own"`` (no official split);
         ``", unlabelled"`` after it where no number can be computed.
+    outside: names of the metrics that are from plug-ins.
     left_out: folders of runs that repeat one that counts: the same seed again, or another seed of a method that does
         not use it.
     """
@@ -104,6 +105,7 @@ class Row:
     data: str
     folders: tuple[Path, ...] = field(repr=False, default=())
     left_out: tuple[Path, ...] = field(repr=False, default=())
+    outside: tuple[str, ...] = field(repr=False, default=())
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,7 @@ def _row(group: Sequence[_Run], shown: dict[str, str]) -> Row:
         data=_data(counted[0].record),
         folders=tuple(run.folder for run in counted),
         left_out=tuple(run.folder for run in group if all(run is not one for one in counted)),
+        outside=tuple(n for n in metrics if any("plugin" in _fields(run.metrics.get(n)) for run in counted)),
     )
 
 
@@ -171,6 +174,10 @@ def _uses_seed(runs: Sequence[_Run]) -> bool:
         return False
     values = [{name: _value(entry) for name, entry in run.metrics.items()} for run in runs]
     return not values[0] or any(one != values[0] for one in values)
+
+
+def _fields(entry: Any) -> Mapping[str, Any]:
+    return entry if isinstance(entry, Mapping) else {}
 
 
 def _value(entry: Any) -> Any:

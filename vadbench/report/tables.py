@@ -84,7 +84,8 @@ def format_rows(found: Sequence[Row], how: str, metrics: Sequence[str] | None) -
     """``found`` as text, one of markdown, csv, latex; ``metrics`` None takes the usual ones (csv: all)."""
     present = list(dict.fromkeys(name for row in found for name in row.metrics))
     if metrics is None:
-        metrics = present if how == "csv" else [name for name in HEADLINES if name in present] or present
+        usual = (*HEADLINES, *dict.fromkeys(name for row in found for name in row.outside))
+        metrics = present if how == "csv" else [name for name in usual if name in present] or present
     for name in metrics:
         if name not in present:
             raise DataError(f"--metrics {name}: no run has it. {nearest(name, present)}")

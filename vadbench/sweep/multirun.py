@@ -14,11 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from vadbench import registry
 from vadbench.config.schema import RunConfig
 from vadbench.data.video import Dataset
 from vadbench.errors import VadbenchError
-from vadbench.experiment.run import check_device, draw_missing, prepare
+from vadbench.evaluation.plugin_metrics import outside
+from vadbench.experiment.run import check_device, prepare, update
 from vadbench.files import require_writable, unwritable
+from vadbench.runs.run_folder import RunFolder
 from vadbench.runs.states import complete_since, settle, tried_since
 from vadbench.sweep.inventory import Inventory, Item
 from vadbench.sweep.launchers import LocalLauncher, Worker, finish, start
@@ -90,7 +93,7 @@ class Sweep:
         self.folder.note(f"start: {len(self.unique)} points, {len(todo)} to do: {' '.join(self.words)}")
         for item in self.unique:
             if item not in todo and item.folder is not None and item.dataset is not None:
-                self._draw(item.point.config, item.dataset, item.folder.path)
+                self._update(item.point.config, item.dataset, item.folder)
         mirror = SweepMirror(self.folder, self.config, self.results)
         interrupted = False
         if todo:
@@ -111,13 +114,13 @@ class Sweep:
         self.folder.note(f"end: {', '.join(f'{n} {state}' for state, n in sorted(states.items()))}")
         return 130 if interrupted else 0 if set(states) <= {"complete"} else 1
 
-    def _draw(self, config: RunConfig, dataset: Dataset, folder: Path) -> None:
-        """The heat maps that a complete point is asked for and does not have yet; a fault there stops nothing."""
-        if getattr(config.model, "heatmap_frames", 0):
+    def _update(self, config: RunConfig, dataset: Dataset, folder: RunFolder) -> None:
+        """What a complete point is asked for and does not have yet; a fault there stops nothing."""
+        if getattr(config.model, "heatmap_frames", 0) or outside():
             try:
-                draw_missing(config, *prepare(config, dataset), folder)
+                update(config, *prepare(config, dataset), folder)
             except (VadbenchError, OSError) as error:
-                log.warning("no heat maps in %s: %s", folder, error)
+                log.warning("nothing added to %s: %s", folder.path, error)
 
     def rows(self) -> list[dict[str, Any]]:
         """One row a point: label, fingerprint, state, and for those that are not complete the reason and the log."""
@@ -273,6 +276,7 @@ class Sweep:
             wants_gpu=self._wants_gpu(),
             jobs_per_gpu=getattr(self.launcher, "jobs_per_gpu", 1),
             directory=str(Path.cwd()),
+            plugins=tuple(registry.plugin_files()),
         )
 
     def _record(self, mirror: SweepMirror) -> None:

@@ -56,6 +56,7 @@ class Work:
     wants_gpu: workers lease a GPU where there is one.
     jobs_per_gpu: processes that may share a GPU.
     directory: where relative paths in the words begin.
+    plugins: files of plug-ins, absolute; a worker on another machine has no environment to inherit.
     """
 
     tasks: tuple[Task, ...]
@@ -66,6 +67,7 @@ class Work:
     wants_gpu: bool
     jobs_per_gpu: int
     directory: str
+    plugins: tuple[str, ...] = ()
 
 
 class SweepFolder:

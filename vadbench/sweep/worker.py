@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vadbench import registry
 from vadbench.errors import VadbenchError
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ def work_in(folder: str, rank: int, world: int, items: Sequence[Item] | None = N
     sweep = SweepFolder(Path(folder))
     work = sweep.read_work()
     os.chdir(work.directory)
+    if work.plugins:
+        registry.add_plugins(work.plugins)
     with bounded_threads(work.threads), leased_gpu(visible_gpus() if work.wants_gpu else [], work.jobs_per_gpu) as gpu:
         if gpu is not None:
             log.info("worker %d holds GPU %s", rank, gpu)

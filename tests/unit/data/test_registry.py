@@ -15,11 +15,11 @@ import pytest
 from tests.unit.data.clips import box_masks, moving_clip
 from tests.unit.data.configs import config
 from tests.unit.data.trees import official_avenue, official_ped, shanghaitech
+from vadbench import registry
 from vadbench.config.compose import options
 from vadbench.data.readers.masks import StackMasks
 from vadbench.data.readers.source import ArraySource
 from vadbench.data.registry import (
-    DATASETS,
     counts,
     dataset_digest,
     faults,
@@ -33,12 +33,12 @@ from vadbench.errors import ConfigError, DataError
 
 
 def test_every_name_has_a_file_of_values() -> None:
-    assert set(DATASETS.names()) <= set(options("dataset"))
+    assert set(registry.names("dataset")) <= set(options("dataset"))
 
 
 def test_an_unknown_name_is_told_the_nearest() -> None:
     with pytest.raises(ConfigError, match="Did you mean: avenue"):
-        DATASETS.load("avenu")
+        registry.get("dataset", "avenu")
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,8 @@ def small(name: str = "made", **changes: Any) -> Dataset:
 
 
 def load_small(monkeypatch: pytest.MonkeyPatch, dataset: Dataset, **keys: Any) -> Dataset:
-    monkeypatch.setattr(DATASETS, "load", lambda name: lambda config: dataset)
+    part = replace(registry.get("dataset", "avenue"), build=lambda config: dataset)
+    monkeypatch.setitem(registry._parts, ("dataset", "avenue"), part)
     return load_dataset(config("avenue", "anywhere", **keys))
 
 

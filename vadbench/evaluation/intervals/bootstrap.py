@@ -61,7 +61,7 @@ def bootstrap(
         seed,
         level,
         share=metric in _SHARES,
-        **_class_videos(labels_by_video),
+        **class_videos(labels_by_video),
     )
 
 
@@ -95,12 +95,12 @@ def paired_bootstrap(
         seed,
         level,
         share=False,
-        **_class_videos(labels_by_video),
+        **class_videos(labels_by_video),
     )
 
 
-def _class_videos(labels_by_video: Mapping[str, Any]) -> dict[str, int]:
-    """How many videos hold normal frames, and how many anomalous ones."""
+def class_videos(labels_by_video: Mapping[str, Any]) -> dict[str, int]:
+    """Return how many videos hold normal frames, and how many anomalous ones."""
     labels = [np.asarray(y).astype(bool) for y in labels_by_video.values()]
     return {"normal_videos": sum(not y.all() for y in labels), "anomalous_videos": sum(bool(y.any()) for y in labels)}
 
