@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from vadbench import registry
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores: more threads would wait for each other
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -23,3 +26,14 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real clips not found at {folder} (set VADBENCH_SHARED)")
     return folder
+
+
+@pytest.fixture
+def own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Forget after the test which plug-ins it loaded."""
+    monkeypatch.setenv(registry.VARIABLE, "")
+    yield
+    for key in [key for key, part in registry._parts.items() if not part.is_built_in]:
+        del registry._parts[key]
+    for path in [path for path in registry._loaded if path != registry.ENTRY_POINTS]:
+        del registry._loaded[path]

@@ -28,11 +28,10 @@ FOLDERS = {
     "density": "vadbench.density",
     "backbone": "vadbench.backbones",
     "dataset": "vadbench.data.datasets",
-    "metric": "vadbench.evaluation.metrics",
     "protocol_step": "vadbench.evaluation.protocols",
     "launcher": "vadbench.sweep",
 }
-"""Kind to the package of its built-in parts."""
+"""Kind to the package of its built-in parts; built-in metrics are computed together and are no parts."""
 
 BUILT_IN = "built-in"
 ENTRY_POINTS = "vadbench.plugins"
@@ -153,6 +152,12 @@ def parts(kind: str) -> list[Part]:
     return [part for (of, _), part in sorted(_parts.items()) if of == kind]
 
 
+def outside(kind: str) -> list[Part]:
+    """Return the parts of a kind that are from plug-ins, sorted by name."""
+    load_plugins()
+    return [part for (of, _), part in sorted(_parts.items()) if of == kind and not part.is_built_in]
+
+
 def get(kind: str, name: str) -> Part:
     """Return one part; ConfigError with the nearest names if there is none."""
     found = find(kind, name)
@@ -254,7 +259,7 @@ def _line_in(path: str, error: Exception) -> str:
 
 def _scan_built_in(kind: str) -> None:
     """Import the modules at or below a kind's folder that register something; once."""
-    if kind not in _scanned:
+    if kind in FOLDERS and kind not in _scanned:
         _scanned.add(kind)
         package = importlib.import_module(FOLDERS[kind])
         folder = Path(package.__path__[0])

@@ -1,7 +1,4 @@
-"""A method: the histogram of grey levels of every frame, and any density of it.
-
-python -m vadbench --plugin density.py --plugin model.py model=brightness dataset=synthetic
-"""
+"""A method: the histogram of pixel values of every frame under any density. Run it with density.py."""
 
 from dataclasses import dataclass
 
@@ -12,8 +9,6 @@ from vadbench import plugins
 
 @dataclass
 class BrightnessConfig:
-    """Histograms of grey levels under a density."""
-
     bins: int = 16
 
 
@@ -27,18 +22,18 @@ class Histograms:
         """Nothing to prepare."""
 
     def outputs(self):
-        """Return one output with all that it depends on."""
+        """Return the output with all that it depends on."""
         return {"histogram": {"extractor": "histograms", "bins": self.bins}}
 
     def extract(self, video, wanted, have):
         """Return the histograms of one video."""
-        rows = [np.histogram(f.mean(axis=2), self.bins, (0, 255), density=True)[0] for f in video.frames()]
+        rows = [np.histogram(f, self.bins, (0, 255), density=True)[0] for f in video.frames()]
         return {"histogram": {"histogram": np.array(rows)}}
 
 
 @plugins.model("brightness", config=BrightnessConfig, density="diagonal")
 class Brightness:
-    """Histograms of grey levels under a density."""
+    """Histograms of pixel values under a density."""
 
     def __init__(self, config, run):
         self.extractor, self.density = Histograms(config.bins), run.density

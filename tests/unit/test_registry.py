@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,14 +17,7 @@ STEP = (
 )
 
 
-@pytest.fixture(autouse=True)
-def only_here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv(registry.VARIABLE, "")
-    parts, loaded = dict(registry._parts), dict(registry._loaded)
-    yield
-    for here, before in ((registry._parts, parts), (registry._loaded, loaded)):
-        here.clear()
-        here.update(before)
+pytestmark = pytest.mark.usefixtures("own_registry")
 
 
 def plugin(folder: Path, text: str, name: str = "mine.py") -> str:
@@ -86,7 +78,8 @@ def test_a_config_without_types_is_refused(tmp_path: Path, config: str, part: st
     assert registry.find("protocol_step", "thrice") is None
 
 
-def test_a_built_in_part_that_a_plug_in_imports_first_stays_built_in() -> None:
+def test_a_built_in_part_that_a_plug_in_imports_first_stays_built_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_parts", dict(registry._parts))
     with registry._from_origin("/somewhere/mine.py", "0"):
 
         def build() -> None: ...

@@ -44,7 +44,9 @@ def run(argv: Sequence[str]) -> int:
     if words.kind == "layers":
         print(format_layers(words.words, words.all))
         return 0
-    parts = [words.kind] if words.kind else [kind for kind in _KINDS if kind != "layers"]
+    # Naming the built-in steps imports SciPy: by default they are shown only where there are others.
+    hidden = ("layers",) if registry.outside("protocol_step") else ("layers", "steps")
+    parts = [words.kind] if words.kind else [kind for kind in _KINDS if kind not in hidden]
     sections = {
         "models": lambda: format_group("models", "model"),
         "backbones": format_backbones,
@@ -79,8 +81,7 @@ def format_parts(title: str, kind: str, how: str) -> str:
 
 def from_outside(kind: str) -> str:
     """A line for each part of a kind that is from a plug-in: where it comes from; empty if there is none."""
-    found = [part for part in registry.parts(kind) if not part.is_built_in]
-    return "".join(f"\n  plug-in {part.name}: {part.origin}" for part in found)
+    return "".join(f"\n  plug-in {part.name}: {part.origin}" for part in registry.outside(kind))
 
 
 def format_backbones() -> str:

@@ -17,11 +17,6 @@ from vadbench.evaluation.intervals.interval import interval
 from vadbench.evaluation.intervals.metric_entry import entry
 
 
-def outside() -> list[registry.Part]:
-    """Return the metrics of plug-ins, sorted by name."""
-    return [part for part in registry.parts("metric") if not part.is_built_in]
-
-
 def plugin_metrics(
     scores: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray], protocol: str, resamples: int, seed: int
 ) -> dict[str, dict[str, Any]]:
@@ -30,7 +25,7 @@ def plugin_metrics(
     The interval draws whole videos with replacement; a video that is drawn twice has two ids. ConfigError for a metric
     that raises or returns no number.
     """
-    return {part.name: _entry(part, scores, labels, protocol, resamples, seed) for part in outside()}
+    return {part.name: _entry(part, scores, labels, protocol, resamples, seed) for part in registry.outside("metric")}
 
 
 def _entry(

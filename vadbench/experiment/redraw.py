@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from vadbench import registry
 from vadbench.data.video import Dataset, Video
-from vadbench.evaluation.plugin_metrics import outside, plugin_metrics
+from vadbench.evaluation.plugin_metrics import plugin_metrics
 from vadbench.evaluation.protocols.protocol import Protocol, apply
 from vadbench.experiment.fit_and_score import kept_clip_maps
 from vadbench.models.base import Detector, VideoScores
@@ -58,7 +59,9 @@ def add_metrics(folder: RunFolder, dataset: Dataset, protocol: Protocol, seed: i
     """Evaluate the metrics of plug-ins that the record lacks or has of another version; returns their names."""
     record = folder.read()
     known = record["metrics"]
-    new = [part.name for part in outside() if (known.get(part.name) or {}).get("digest") != part.digest]
+    new = [
+        part.name for part in registry.outside("metric") if (known.get(part.name) or {}).get("digest") != part.digest
+    ]
     if not new or not known:
         return []
     results = {result.video: result.scores for result in _scores(folder.path, dataset)}

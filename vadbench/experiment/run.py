@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from vadbench import registry
 from vadbench.backbones.network import torch_device
 from vadbench.config.schema import RunConfig
 from vadbench.data.alike import sizes
@@ -20,7 +21,6 @@ from vadbench.data.registry import all_warnings, dataset_digest, label_digest, l
 from vadbench.data.video import Dataset
 from vadbench.errors import ConfigError, VadbenchError
 from vadbench.evaluation.own_objects import has_spec, identity
-from vadbench.evaluation.plugin_metrics import outside
 from vadbench.evaluation.protocols.protocol import effective
 from vadbench.experiment.evaluate_run import assess, assess_scenes
 from vadbench.experiment.fit_and_score import Scored, maps_on_disk, score_dataset, timed
@@ -268,7 +268,7 @@ def _draw(config: RunConfig, dataset: Dataset, detector: Detector, scored: Score
 def update(config: RunConfig, dataset: Dataset, detector: Detector, folder: RunFolder) -> None:
     """Add what a complete run is asked for and does not have yet: heat maps, and metrics of plug-ins."""
     draw_missing(config, dataset, detector, folder.path)
-    if outside() and getattr(detector, "evaluator", True) is True:
+    if registry.outside("metric") and getattr(detector, "evaluator", True) is True:
         from vadbench.experiment.redraw import add_metrics
 
         protocol = effective(config.protocol, getattr(detector, "post_processor", True))

@@ -18,7 +18,6 @@ from vadbench import registry
 from vadbench.config.schema import RunConfig
 from vadbench.data.video import Dataset
 from vadbench.errors import VadbenchError
-from vadbench.evaluation.plugin_metrics import outside
 from vadbench.experiment.run import check_device, prepare, update
 from vadbench.files import require_writable, unwritable
 from vadbench.runs.run_folder import RunFolder
@@ -116,7 +115,7 @@ class Sweep:
 
     def _update(self, config: RunConfig, dataset: Dataset, folder: RunFolder) -> None:
         """What a complete point is asked for and does not have yet; a fault there stops nothing."""
-        if getattr(config.model, "heatmap_frames", 0) or outside():
+        if getattr(config.model, "heatmap_frames", 0) or registry.outside("metric"):
             try:
                 update(config, *prepare(config, dataset), folder)
             except (VadbenchError, OSError) as error:

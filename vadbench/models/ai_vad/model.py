@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from vadbench.backbones.network import torch_device
 from vadbench.data.video import Video
@@ -32,6 +31,9 @@ from vadbench.models.ai_vad.streams.pose import PoseExtractor
 from vadbench.models.ai_vad.to_frames import MINIMUM, REDUCTIONS, RegionMaps, reduce_frames
 from vadbench.models.base import Features, VideoScores
 from vadbench.models.one_class import OneClassMethod
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 log = logging.getLogger(__name__)
 
@@ -301,6 +303,8 @@ def region_table(regions: Features, scores: Mapping[str, np.ndarray], total: np.
     A stream that is off, or that a region has no feature of, is NaN. ``score`` is ``total`` under the name that region
     metrics read.
     """
+    import pandas as pd
+
     boxes = unpack_boxes(regions)
     table = pd.DataFrame({"frame": np.asarray(regions["frame"], dtype=np.int64)})
     for i, column in enumerate(("x1", "y1", "x2", "y2")):
