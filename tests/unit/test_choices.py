@@ -30,8 +30,9 @@ from vadbench.models.ai_vad.regions import detectors
 from vadbench.models.ai_vad.regions.region_extractor import ForegroundRules, RegionExtractor
 from vadbench.models.ai_vad.streams import flow, velocity
 from vadbench.models.ai_vad.streams.deep import DeepExtractor
-from vadbench.models.clips import extractor, fuvas, resize, to_frames
+from vadbench.models.clips import detector, extractor, fuvas, resize, to_frames
 from vadbench.models.clips.extractor import ClipPlan
+from vadbench.models.clips.keys import ClipDensityConfig
 from vadbench.store.features import FeatureStore, MemoryStore
 
 PLAN = ClipPlan(4, 1, 2)
@@ -104,7 +105,7 @@ def test_the_stores_refuse_a_precision_that_they_do_not_have(tmp_path: Any) -> N
     [
         (fuvas.FuvasConfig, "target_frame", to_frames.TARGETS),
         (fuvas.FuvasConfig, "fill", to_frames.FILLS),
-        (fuvas.FuvasConfig, "score_reduction", fuvas.REDUCTIONS),
+        (ClipDensityConfig, "unit", detector.UNITS),
         (fuvas.FuvasConfig, "short_videos", extractor.SHORT_VIDEOS),
         (schema.BackboneConfig, "resize", resize.METHODS),
         (pca.PcaConfig, "components", pca.COMPONENTS),

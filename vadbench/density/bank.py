@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from typing import Annotated
 
 import numpy as np
+from pydantic import AfterValidator
 
 from vadbench.density.nearest import NearestNeighbours, bank_mean
 from vadbench.errors import ConfigError
@@ -25,8 +27,13 @@ class Bank(ABC):
 
     @property
     @abstractmethod
+    def searched(self) -> np.ndarray:
+        """The rows that are searched, ``float32 (K, D)``."""
+
+    @property
     def size(self) -> int:
         """Number of rows that are searched."""
+        return len(self.searched)
 
     @abstractmethod
     def squared_distances(self, queries: np.ndarray, k: int) -> np.ndarray:
@@ -49,8 +56,8 @@ class SampleBank(Bank):
         self._nearest = NearestNeighbours(rows, device)
 
     @property
-    def size(self) -> int:
-        return len(self.rows)
+    def searched(self) -> np.ndarray:
+        return self.rows
 
     def squared_distances(self, queries: np.ndarray, k: int) -> np.ndarray:
         return self._nearest.search(queries, k)[0]
@@ -71,8 +78,8 @@ class CentreBank(Bank):
         self._nearest = NearestNeighbours(_means(self.sums, self.counts), device)
 
     @property
-    def size(self) -> int:
-        return len(self._nearest.bank)
+    def searched(self) -> np.ndarray:
+        return self._nearest.bank
 
     def squared_distances(self, queries: np.ndarray, k: int) -> np.ndarray:
         return self._nearest.search(queries, k)[0]
@@ -100,6 +107,18 @@ def parse_bank(kind: str) -> tuple[str, float]:
     raise ConfigError(
         f"Unknown bank {kind!r}. Available: {', '.join(KINDS)}, for example 'kmeans:100' or 'coreset:0.1'."
     )
+
+
+def _checked(kind: str) -> str:
+    try:
+        parse_bank(kind)
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+    return kind
+
+
+BankKind = Annotated[str, AfterValidator(_checked)]
+"""The type of a configuration's key that names a bank."""
 
 
 def build_bank(kind: str, rows: np.ndarray, groups: np.ndarray, seed: int = 0, device: str = "cpu") -> Bank:

@@ -5,20 +5,21 @@ Shape legend: N training samples, M samples to score, D feature size of a stream
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from vadbench import registry
 from vadbench.config.parts import STRICT, PartConfig
+from vadbench.density.bank import BankKind
 from vadbench.density.base import BaseDensityEstimator, Remember
 from vadbench.density.collecting import CollectingEstimator, as_array, as_given
 from vadbench.density.gmm import GMMEstimator
 from vadbench.density.knn import GroupedKNNEstimator
+from vadbench.density.state import State, joined, part
 from vadbench.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
@@ -27,15 +28,6 @@ if TYPE_CHECKING:
 
 Calibration = Literal["max", "p99.9", "last_group"]
 Count = Annotated[int, Field(ge=1)]
-
-
-def _bank(value: str) -> str:
-    if not re.fullmatch(r"full|kmeans:[1-9]\d*|coreset:(0?\.\d*[1-9]\d*|1(\.0*)?)", value):
-        raise ValueError("must be full, kmeans:K such as kmeans:100, or coreset:SHARE such as coreset:0.1")
-    return value
-
-
-Bank = Annotated[str, AfterValidator(_bank)]
 
 
 @dataclass(config=STRICT, kw_only=True)
@@ -50,8 +42,8 @@ class AttributeDensityConfig(PartConfig):
     calibration_pose: Calibration
     calibration_deep: Calibration
     distance: Literal["l2", "squared_l2"]
-    bank_pose: Bank
-    bank_deep: Bank
+    bank_pose: BankKind
+    bank_deep: BankKind
     calibration_samples: Count | None
 
 
@@ -124,10 +116,10 @@ class CombinedDensityEstimator:
             return
         for name, estimator in self.estimators.items():
             present = _present(features[name])
-            if present.all():
-                estimator.fit(features[name], groups, remember)
-            else:
-                estimator.fit(features[name][present], groups[present], remember)
+            samples, own = (features[name], groups) if present.all() else (features[name][present], groups[present])
+            # The features of a stream depend on more than the spec of the fit says.
+            estimator.learn([samples], own, remember if estimator.fit_spec() == {} else None)
+            estimator.calibrate(samples, own)
 
     def score(self, features: Mapping[str, np.ndarray], without: int | None = None) -> dict[str, np.ndarray]:
         """Stream name to calibrated scores ``float64 (M,)``, NaN where a sample has no such feature.
@@ -147,6 +139,15 @@ class CombinedDensityEstimator:
     def total(self, scores: Mapping[str, np.ndarray]) -> np.ndarray:
         """Sum over the streams that count, ``float64 (M,)``."""
         return np.sum([np.nan_to_num(scores[name], nan=0.0) for name in self.in_sum], axis=0)
+
+    def state(self) -> State:
+        """Return the fit of every stream."""
+        return joined({name: estimator.state() for name, estimator in self.estimators.items()})
+
+    def load_state(self, state: State) -> None:
+        """Take over the fit of every stream."""
+        for name, estimator in self.estimators.items():
+            estimator.load_state(part(state, name))
 
     def update(self, features: Mapping[Any, np.ndarray | torch.Tensor], group: str | None = None) -> None:
         """Keep the samples of one frame, stream to ``(M, D)``, for :meth:`fit`; ``group`` names the video."""

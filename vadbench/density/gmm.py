@@ -5,17 +5,25 @@ Shape legend: N training samples, M samples to score, D feature size.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
+from vadbench import registry
+from vadbench.config.parts import STRICT, PartConfig
 from vadbench.density.base import Remember, require_samples
 from vadbench.density.calibration import RULES, calibrate
 from vadbench.density.collecting import CollectingEstimator, as_array, as_given
+from vadbench.density.state import State
 from vadbench.errors import one_of
 
 if TYPE_CHECKING:
     import torch
+
+
+_FITTED = ("weights_", "means_", "covariances_", "precisions_cholesky_")
 
 
 class GMMEstimator(CollectingEstimator):
@@ -69,6 +77,10 @@ class GMMEstimator(CollectingEstimator):
             return np.zeros(0)
         return -self.mixture.score_samples(np.asarray(features, dtype=np.float64))
 
+    def raw_without(self, group: int, features: np.ndarray, remember: Remember | None = None) -> np.ndarray:
+        """Return the scores of :meth:`raw`: a few samples make next to no difference to a mixture."""
+        return self.raw(features)
+
     def predict(self, features: np.ndarray | torch.Tensor, normalize: bool = True) -> Any:
         """Calibrated scores ``(M,)`` of ``features (M, D)``; negative log-likelihoods if ``normalize`` is False."""
         samples = as_array(features)
@@ -84,3 +96,36 @@ class GMMEstimator(CollectingEstimator):
             "weights": [round(float(w), 6) for w in self.mixture.weights_],
             "converged": bool(self.mixture.converged_),
         }
+
+    def _own_state(self) -> State:
+        if self.mixture is None:
+            return State({}, {})
+        return State({name: getattr(self.mixture, name) for name in _FITTED}, {"converged": self.mixture.converged_})
+
+    def _load_own_state(self, state: State) -> None:
+        from sklearn.mixture import GaussianMixture
+
+        if not state.arrays:
+            self.mixture = None
+            return
+        self.mixture = GaussianMixture(self.n_components, reg_covar=self.covariance_floor, random_state=self.seed)
+        for name, array in state.arrays.items():
+            setattr(self.mixture, name, array)
+        self.mixture.converged_ = state.values["converged"]
+
+
+@dataclass(config=STRICT, kw_only=True)
+class GmmConfig(PartConfig):
+    """Gaussian mixture (conf/density/gmm.yaml)."""
+
+    n_components: Annotated[int, Field(ge=1)] = 2
+    covariance_floor: Annotated[float, Field(ge=0)] = 1e-6  # added to the variances
+    calibration: Literal["max", "p99.9", "last_group"] = "max"  # what becomes 1 where streams are summed (AI-VAD)
+
+
+@registry.density("gmm", config=GmmConfig)
+def from_config(config: GmmConfig, seed: int) -> GMMEstimator:
+    """Gaussian mixture: negative log-likelihood."""
+    return GMMEstimator(
+        config.n_components, calibration=config.calibration, covariance_floor=config.covariance_floor, seed=seed
+    )

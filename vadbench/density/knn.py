@@ -8,14 +8,20 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
-from vadbench.density.bank import Bank, build_bank, parse_bank
+from vadbench import registry
+from vadbench.backbones.network import torch_device
+from vadbench.config.parts import STRICT, PartConfig
+from vadbench.density.bank import Bank, BankKind, SampleBank, build_bank, parse_bank
 from vadbench.density.base import Remember, require_samples
 from vadbench.density.calibration import RULES, calibrate
 from vadbench.density.collecting import CollectingEstimator, as_array, as_given
+from vadbench.density.state import State
 from vadbench.errors import ConfigError, DataError, nearest, one_of
 
 if TYPE_CHECKING:
@@ -100,14 +106,14 @@ class GroupedKNNEstimator(CollectingEstimator):
         if len(present) < 2:
             raise DataError(
                 "Nearest-neighbour scores are calibrated by leaving out one training video at a time, and only one "
-                "training video has samples. Use at least two training videos (cut a long one into parts), or switch "
-                "the pose and deep features off."
+                "training video has samples. Use at least two training videos (cut a long one into parts), or another "
+                "density; with AI-VAD, the pose and deep features can be switched off."
             )
         if np.any(groups[1:] < groups[:-1]):
             order = np.argsort(groups, kind="stable")
             features, groups = features[order], groups[order]
         rows = np.asarray(features, dtype=np.float32)
-        self.bank = build_bank(self.kind, rows, groups, self.seed, self.device)
+        self.bank = build_bank(self.kind, rows, groups, self.seed, str(torch_device(self.device)))
         self._n_groups = len(present)
         self._remember = remember
         if remember is not None:
@@ -131,16 +137,18 @@ class GroupedKNNEstimator(CollectingEstimator):
         found = self._remembered(f"of {_digest(features)}", lambda k: {"squared": bank.squared_distances(features, k)})
         return self._reduce(found["squared"])
 
-    def score_without(self, group: int, features: np.ndarray) -> np.ndarray:
-        """Calibrated scores of ``features (M, D)`` by the bank without ``group``: a training sample's own score."""
-        if self.calibration is None or self.bank is None:
+    def fit_spec(self) -> dict[str, Any]:
+        """Return nothing: the digests of bank and queries are in the names of what is memoized."""
+        return {}
+
+    def raw_without(self, group: int, features: np.ndarray, remember: Remember | None = None) -> np.ndarray:
+        """Return the mean distance ``float64 (M,)`` to the bank without ``group``: a training sample's own score."""
+        if self.bank is None:
             raise RuntimeError("fit before you score")
-        if len(features) == 0:
-            return np.zeros(0)
         digest, scores = self._own.get(group, ("", np.empty(0)))
         if digest != _digest(features.astype(np.float32, copy=False)):
             scores = self._reduce(self.bank.squared_distances_without(group, features, self.n_neighbors))
-        return self.calibration(scores)
+        return scores
 
     def predict(
         self,
@@ -174,6 +182,18 @@ class GroupedKNNEstimator(CollectingEstimator):
         if self.bank is None:
             return {}
         return {**super().summary(), "bank_rows": self.bank.size, "groups": self._n_groups}
+
+    def _own_state(self) -> State:
+        if self.bank is None:
+            return State({}, {})
+        return State({"rows": self.bank.searched}, {"groups": self._n_groups})
+
+    def _load_own_state(self, state: State) -> None:
+        self.bank, self._own, self._remember = None, {}, None
+        if state.arrays:
+            rows = state.arrays["rows"]
+            self.bank = SampleBank(rows, np.full(len(rows), -1), str(torch_device(self.device)))
+            self._n_groups = state.values["groups"]
 
     def _calibration_rows(self, n: int) -> np.ndarray:
         if self.calibration_samples is None or self.calibration_samples >= n:
@@ -210,6 +230,30 @@ class GroupedKNNEstimator(CollectingEstimator):
             )
         squared = squared[:, :k]
         return (squared if self.distance == "squared_l2" else np.sqrt(squared)).mean(axis=1)
+
+
+@dataclass(config=STRICT, kw_only=True)
+class KnnConfig(PartConfig):
+    """Nearest neighbours (conf/density/knn.yaml)."""
+
+    n_neighbors: Annotated[int, Field(ge=1)] = 1
+    distance: Literal["l2", "squared_l2"] = "l2"
+    bank: BankKind = "full"  # full, kmeans:K or coreset:SHARE
+    calibration: Literal["max", "p99.9", "last_group"] = "max"  # what becomes 1 where streams are summed (AI-VAD)
+    calibration_samples: Annotated[int, Field(ge=1)] | None = None  # drawn for calibration; None: all
+
+
+@registry.density("knn", config=KnnConfig)
+def from_config(config: KnnConfig, seed: int) -> GroupedKNNEstimator:
+    """Nearest neighbours: mean distance to the nearest training samples."""
+    return GroupedKNNEstimator(
+        config.n_neighbors,
+        distance=config.distance,
+        calibration=config.calibration,
+        bank=config.bank,
+        calibration_samples=config.calibration_samples,
+        seed=seed,
+    )
 
 
 def _digest(array: np.ndarray) -> str:

@@ -9,18 +9,23 @@ Shape legend: N rows (clips), D columns (feature size), R rank, K components kep
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field
 from pydantic.dataclasses import dataclass as checked
 
 from vadbench import registry
 from vadbench.config.parts import STRICT, PartConfig
-from vadbench.density.base import Remember
-from vadbench.errors import one_of
+from vadbench.density.base import BaseDensityEstimator, Remember, prefixed
+from vadbench.density.state import State
+from vadbench.errors import ConfigError, one_of
+
+log = logging.getLogger(__name__)
 
 Rows = Sequence[np.ndarray]
 """The training matrix as a list of ``(n_i, D)`` arrays, one for each video; memory-mapped arrays are read in blocks."""
@@ -38,14 +43,6 @@ _RANK_TOLERANCE = 1e-13
 _WELL_CONDITIONED = 1e-8
 
 
-@checked(config=STRICT, kw_only=True)
-class PcaConfig(PartConfig):
-    """Principal components."""
-
-    components: Literal["enough", "one_fewer"]  # one_fewer: what anomalib does, for comparison
-
-
-@registry.density("pca", config=PcaConfig)
 @dataclass(frozen=True)
 class Decomposition:
     """Mean, spectrum and leading directions of a training matrix.
@@ -93,6 +90,8 @@ class Decomposition:
         ``remember``: see :func:`decompose`, for these rows; what they are in terms of 64 directions is asked for by
         itself, so that all levels share it.
         """
+        import scipy.linalg
+
         remember = remember or _make
         residual = np.subtract(rows, self.mean, dtype=np.float64, order="C")
         if not len(rows):
@@ -100,8 +99,6 @@ class Decomposition:
         for number, (directions, used) in enumerate(self._leading(k)):
             scores = remember(f"scores{number * _CHUNK}", partial(_scores, residual, directions))["scores"]
             # In place, by columns of the transposed: what numpy would hold in between is as large as the rows.
-            import scipy.linalg
-
             residual = scipy.linalg.blas.dgemm(
                 -1.0, directions[:used].T, scores[:, :used].T, 1.0, residual.T, overwrite_c=True
             ).T
@@ -133,6 +130,114 @@ class Decomposition:
                 return
             yield chunk, min(k, len(chunk))
             k -= len(chunk)
+
+
+class Pca(BaseDensityEstimator):
+    """Principal components as a density: the raw score is the squared norm of what they do not explain.
+
+    Parameters
+    ----------
+    level: at most 1 the explained variance ratio to reach, above 1 the number of components.
+    components: "enough" keeps the fewest components that reach the level, "one_fewer" one less, as anomalib does.
+    """
+
+    def __init__(self, level: float = 0.98, components: str = "enough") -> None:
+        if level <= 0 or (level > 1 and level != int(level)):
+            raise ConfigError(
+                f"level={level}: at most 1 it is a share of variance, above 1 a whole number of components"
+            )
+        self.level = level
+        self.components = one_of("components", components, COMPONENTS)
+        self.decomposition: Decomposition | None = None
+        self.n_components = 0
+        self._own: dict[int, np.ndarray] = {}  # raw scores of the training samples of each group
+
+    def fit(self, features: np.ndarray, groups: np.ndarray, remember: Remember | None = None) -> None:
+        """Find the components of ``features (N, D)``."""
+        self.fit_parts([features], groups, remember)
+
+    def fit_parts(self, parts: Sequence[np.ndarray], groups: np.ndarray, remember: Remember | None = None) -> None:
+        """Find the components of ``parts (n_i, D)``, which are never joined in memory."""
+        self.decomposition = decompose(parts, self.level, remember)
+        self.n_components = self.decomposition.n_components(self.level, self.components)
+        energy = self.decomposition.training_energy(self.n_components)
+        self._own = {} if energy is None else {int(group): energy[groups == group] for group in np.unique(groups)}
+        if self.n_components == 0:
+            log.warning("PCA keeps no component: the score is the distance to the mean training clip")
+
+    def fit_spec(self) -> dict[str, Any]:
+        """Return the version of the decomposition: all levels share it."""
+        return {"fit": "pca/1"}
+
+    def raw(self, features: np.ndarray, remember: Remember | None = None) -> np.ndarray:
+        """Return the residual energy ``float64 (M,)`` of ``features (M, D)``."""
+        return self.location_energy(features, (features.shape[1], 1, 1, 1), remember)[:, 0, 0]
+
+    def raw_without(self, group: int, features: np.ndarray, remember: Remember | None = None) -> np.ndarray:
+        """Return the residual energy of training samples under all components, those of their group included: what
+        FUVAS compares with. The fit has it ready where there are fewer samples than columns."""
+        own = self._own.get(group)
+        return own if own is not None and len(own) == len(features) else self.raw(features, remember)
+
+    def location_energy(
+        self, features: np.ndarray, shape: tuple[int, ...], remember: Remember | None = None
+    ) -> np.ndarray:
+        """Return the residual energy of each location, summed over channels and time: ``float64 (M, h, w)``.
+
+        ``features (M, D)`` are read in blocks. ``remember`` keeps what they are in terms of the components, which all
+        levels share.
+        """
+        if self.decomposition is None:
+            raise RuntimeError("fit before you score")
+        step = max(1, BLOCK_BYTES // (8 * self.decomposition.mean.size))
+        energies = [np.empty((0, *shape[2:]))]
+        for start in range(0, len(features), step):
+            rows = features[start : start + step]
+            block = prefixed(remember, end=f" of {len(rows)} clips from {start}")
+            residual = self.decomposition.residual(rows, self.n_components, block)
+            energies.append(np.square(residual).reshape(len(rows), *shape).sum(axis=(1, 2)))
+        return np.concatenate(energies)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the size of a sample, the components kept and the explained variance ratio."""
+        if self.decomposition is None:
+            return super().summary()
+        return {
+            **super().summary(),
+            "feature_size": int(self.decomposition.mean.size),
+            "components": self.n_components,
+            "variance_share": self.decomposition.variance_share(self.n_components),
+        }
+
+    def _own_state(self) -> State:
+        if self.decomposition is None:
+            return State({}, {})
+        found = self.decomposition
+        chunks = {f"chunk{number}": chunk for number, chunk in enumerate(found.chunks)}
+        values = {"rows": found.n_rows, "components": self.n_components}
+        return State({"mean": found.mean, "variances": found.variances, **chunks}, values)
+
+    def _load_own_state(self, state: State) -> None:
+        self.decomposition, self._own = None, {}
+        if "mean" in state.arrays:
+            arrays, values = state
+            chunks = tuple(arrays[f"chunk{number}"] for number in range(len(arrays) - 2))
+            self.decomposition = Decomposition(arrays["mean"], arrays["variances"], chunks, values["rows"])
+            self.n_components = values["components"]
+
+
+@checked(config=STRICT, kw_only=True)
+class PcaConfig(PartConfig):
+    """Principal components (conf/density/pca.yaml)."""
+
+    level: Annotated[float, Field(gt=0)] | None = None  # None: 0.98, or what model.pca_level says
+    components: Literal["enough", "one_fewer"] = "enough"  # one_fewer: what anomalib does, for comparison
+
+
+@registry.density("pca", config=PcaConfig)
+def from_config(config: PcaConfig, seed: int) -> Pca:
+    """Principal components: squared norm of what they do not explain."""
+    return Pca(0.98 if config.level is None else config.level, config.components)
 
 
 def count_components(variances: np.ndarray, level: float, rule: str = "enough") -> int:
@@ -193,13 +298,13 @@ def _make(name: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.
 
 def _spectrum(rows: Rows, block_bytes: int) -> dict[str, np.ndarray]:
     """Mean ``(D,)``, squared singular values ``(R,)`` descending, and the eigenvectors of the smaller Gram matrix."""
+    import scipy.linalg
+
     n, d = sum(len(r) for r in rows), rows[0].shape[1]
     mean = _mean(rows, block_bytes)
     if not np.isfinite(mean).all():
         raise ValueError("features are not finite")
     gram = _row_gram(rows, mean, block_bytes) if n <= d else _column_gram(rows, mean, block_bytes)
-    import scipy.linalg
-
     values, vectors = scipy.linalg.eigh(gram, overwrite_a=True, check_finite=False)
     values, vectors = values[::-1], vectors[:, ::-1]
     # A constant matrix leaves nothing but rounding of its mean; that is no direction.

@@ -13,6 +13,7 @@ import numpy as np
 
 from vadbench.data.video import Video
 from vadbench.density.base import Remember
+from vadbench.density.state import State
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,6 +96,10 @@ class Detector(Protocol):
 
     extractor: Extractor
 
+    @property
+    def frames_ahead(self) -> int:
+        """How many later frames the score of a frame can depend on."""
+
     def fit(self, features: Mapping[str, Mapping[str, Features]], remember: Remember | None = None) -> None:
         """Learn from the training videos: video id to output name to features. Deterministic for a seed.
 
@@ -114,3 +119,9 @@ class Detector(Protocol):
 
     def summary(self) -> dict[str, Any]:
         """What the fit found that a record should hold (components kept, variance reached), JSON-able."""
+
+    def state(self) -> State:
+        """Return the fit, arrays and JSON-able values: what :meth:`load_state` needs to score to the bit the same."""
+
+    def load_state(self, state: State) -> None:
+        """Take over the fit of a detector with the same settings; it need not score training videos."""

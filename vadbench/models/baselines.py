@@ -13,6 +13,7 @@ from vadbench import registry
 from vadbench.config.parts import STRICT, PartConfig
 from vadbench.data.video import Video
 from vadbench.density.base import Remember
+from vadbench.density.state import State
 from vadbench.errors import one_of
 from vadbench.models.base import Extractor, Features, VideoScores
 from vadbench.models.clips.flow_maps import FlowMaps
@@ -98,6 +99,11 @@ class Baseline:
         """Whether another seed can change the scores."""
         return self.name == "random"
 
+    @property
+    def frames_ahead(self) -> int:
+        """How many later frames a score can depend on: frame 0 takes the score of frame 1 where frames are compared."""
+        return 1 if self.name in _EXTRACTORS else 0
+
     def fit(self, features: Mapping[str, Mapping[str, Features]], remember: Remember | None = None) -> None:
         """Nothing to learn."""
 
@@ -120,6 +126,13 @@ class Baseline:
     def summary(self) -> dict[str, Any]:
         """Nothing was learnt."""
         return {"learning_type": "none"}
+
+    def state(self) -> State:
+        """Return nothing: nothing was learnt."""
+        return State({}, {})
+
+    def load_state(self, state: State) -> None:
+        """Take over nothing."""
 
 
 _EXTRACTORS: dict[str, type[FrameDifferenceEnergy | FlowMaps]] = {

@@ -18,6 +18,7 @@ from vadbench.backbones.network import torch_device
 from vadbench.data.video import Video
 from vadbench.density.base import Remember
 from vadbench.density.combined import CombinedDensityEstimator
+from vadbench.density.state import State, joined, part
 from vadbench.errors import ConfigError, DataError, nearest
 from vadbench.models.ai_vad.extractor import RegionAttributeExtractor
 from vadbench.models.ai_vad.regions.coco import PERSON, category
@@ -163,6 +164,11 @@ class AiVad(OneClassMethod):
         """Whether another seed can change the scores: it starts mixtures and k-means, and draws random weights."""
         return self.density.uses_seed or any(part["name"] == "random" for part in self.extractor.weights())
 
+    @property
+    def frames_ahead(self) -> int:
+        """How many later frames a score can depend on: the first frames may take the score of the first pair."""
+        return self.extractor.frame_step if self.extractor.first_frames == "fill" else 0
+
     def fit(self, features: Mapping[str, Mapping[str, Features]], remember: Remember | None = None) -> None:
         """Fit one density for each stream that is on.
 
@@ -253,6 +259,15 @@ class AiVad(OneClassMethod):
             "frames_without_regions": empty,
             "score_without_regions": sum(self._missing().get(stream, MINIMUM) for stream in self.density.in_sum),
         }
+
+    def state(self) -> State:
+        """Return the fit of every stream, and what was seen of the training videos."""
+        return joined({"density": self.density.state(), "fitted": State({}, self._fitted)})
+
+    def load_state(self, state: State) -> None:
+        """Take over the fit of a detector with the same settings."""
+        self.density.load_state(part(state, "density"))
+        self._fitted, self._groups, self._scored = dict(part(state, "fitted").values), {}, {}
 
     def fit_videos(self, videos: Sequence[Video]) -> None:
         """Extract and fit in one go, features held in memory; what a script without a runner needs."""

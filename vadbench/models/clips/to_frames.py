@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vadbench.errors import one_of
+from vadbench.errors import ConfigError, nearest, one_of
 from vadbench.models.clips.extractor import ClipPlan
 
 if TYPE_CHECKING:
@@ -20,6 +20,51 @@ if TYPE_CHECKING:
 
 TARGETS = ("first", "mid", "last", "all")
 FILLS = ("nearest", "linear", "hold")
+REDUCTIONS = ("sum", "mean", "max", "top:SHARE")
+
+
+def top_share(reduction: str) -> float | None:
+    """Return the share of "top:SHARE", None for another reduction, ConfigError for what is none."""
+    name, _, value = reduction.partition(":")
+    if reduction in REDUCTIONS[:3]:
+        return None
+    try:
+        if name == "top" and 0 < float(value) <= 1:
+            return float(value)
+    except ValueError:
+        pass
+    hint = nearest(reduction, REDUCTIONS)
+    raise ConfigError(f"score_reduction={reduction!r}: {hint} SHARE is above 0 and at most 1, as in top:0.01.")
+
+
+def check_reduction(reduction: str) -> str:
+    """Return ``reduction``, ConfigError if there is no such one."""
+    top_share(reduction)
+    return reduction
+
+
+def reduce(maps: np.ndarray, reduction: str) -> np.ndarray:
+    """Return the score of each clip from its map: ``float64 (N,)`` of ``(N, h, w)``.
+
+    reduction: "sum" (FUVAS), "mean" or "max" over locations; "top:0.01" the mean of the highest 1 % of them, rounded
+        down and at least one.
+    """
+    share = top_share(reduction)
+    if share is None:
+        scores: np.ndarray = getattr(np, reduction)(maps, axis=(1, 2))
+        return scores
+    flat = maps.reshape(len(maps), maps.shape[1] * maps.shape[2])
+    # 0.29 * 100 falls just short of 29.
+    count = max(1, int(share * flat.shape[1] * (1 + 1e-12)))
+    return np.sort(flat, axis=1)[:, -count:].mean(axis=1)
+
+
+def frames_ahead(plan: ClipPlan, target: str, fill: str) -> int:
+    """Return how many frames after its own the score of a frame can depend on."""
+    n_frames = plan.span + 4 * plan.stride + 1  # from here on everything repeats
+    starts = plan.starts(n_frames)
+    frames, clips = clip_weights(starts, plan, n_frames, target, fill)[0].nonzero()
+    return int((starts[clips] + plan.span - 1 - frames).max())
 
 
 def clip_weights(

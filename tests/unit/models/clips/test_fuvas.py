@@ -67,7 +67,7 @@ def test_scores_equal_the_definition(layer: str, pool: int, level: float) -> Non
 
 def test_levels_share_what_is_stored_and_nothing_else_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Clips in terms of components are kept by the digest of what they come from, in blocks, and change no bit."""
-    monkeypatch.setattr("vadbench.models.clips.fuvas._BLOCK_BYTES", 40_000)
+    monkeypatch.setattr("vadbench.density.pca.BLOCK_BYTES", 40_000)
     data, changed = dataset(), dataset()
     changed = replace(changed, train=changed.train[1:])
     store = FeatureStore(tmp_path)

@@ -1,0 +1,60 @@
+"""The keys of the methods on clip features: model=clip_density and model=fuvas."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, field_validator
+from pydantic.dataclasses import dataclass
+
+from vadbench.config.parts import STRICT, PartConfig
+from vadbench.errors import ConfigError
+from vadbench.models.clips.to_frames import check_reduction
+
+
+def _reduction(value: str) -> str:
+    try:
+        return check_reduction(value)
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+
+
+@dataclass(config=STRICT, kw_only=True)
+class ClipKeys(PartConfig):
+    """What all of them have."""
+
+    layer: str | None = None  # None: the backbone's default layer
+    spatial_pool: bool = True
+    pooling_kernel_size: Annotated[int, Field(ge=1)] = 1  # 1 pools nothing
+    target_frame: Literal["first", "mid", "last", "all"] = "mid"  # which frame a clip's score belongs to
+    fill: Literal["nearest", "linear", "hold"] = "linear"  # how frames between targets get a score
+    # Score of a clip from its map: sum, mean, max, or top:SHARE, the mean of the highest share of locations.
+    score_reduction: Annotated[str, AfterValidator(_reduction)] = "sum"
+    short_videos: Literal["error", "pad"] = "error"  # a video shorter than a clip; pad repeats its last frame
+    shots: Annotated[int, Field(ge=1)] | None = None  # number of training clips, drawn with the seed; None: all
+    pre_processor: bool = True  # resize and normalise
+    post_processor: bool = True  # apply the protocol
+    evaluator: bool = True  # compute metrics
+    visualizer: bool = True  # draw score curves
+    heatmap_frames: Annotated[int, Field(ge=0)] = 0  # frames with heat maps drawn for each test video
+
+
+@dataclass(config=STRICT, kw_only=True)
+class ClipDensityConfig(ClipKeys):
+    """Any density of the clip features of a frozen backbone (conf/model/clip_density.yaml)."""
+
+    unit: Literal["clip", "location", "patch"] = "clip"  # what one vector is
+
+
+@dataclass(config=STRICT, kw_only=True)
+class FuvasConfig(ClipKeys):
+    """FUVAS (conf/model/fuvas.yaml)."""
+
+    pca_level: Annotated[float, Field(gt=0)] = 0.98  # at most 1: share of variance; above: number of components
+
+    @field_validator("pca_level")
+    @classmethod
+    def _whole_above_one(cls, value: float) -> float:
+        if value > 1 and value != int(value):
+            raise ValueError("must be a share of variance in (0, 1] or a whole number of components above 1")
+        return value
