@@ -291,14 +291,12 @@ class ClipDensity(OneClassMethod):
     def _pooled(self, maps: np.ndarray) -> np.ndarray:
         """Return ``maps (N, C, t, h, w)`` pooled; a view where nothing is."""
         k = self.pooling_kernel_size
-        pooled: np.ndarray = maps
         if k == 1:
-            return pooled
+            return maps
         if not self.spatial_pool:
             flat = maps.reshape(len(maps), -1)
             usable = flat.shape[1] // k * k
-            pooled = flat[:, :usable].reshape(len(maps), -1, k).mean(axis=2)[:, :, None, None, None]
-            return pooled
+            return np.asarray(flat[:, :usable].reshape(len(maps), -1, k).mean(axis=2)[:, :, None, None, None])
         n, c, t, h, w = maps.shape
         if k > min(h, w):
             raise ConfigError(
@@ -306,8 +304,7 @@ class ClipDensity(OneClassMethod):
                 f"at most {min(h, w)}"
             )
         cropped = maps[..., : h // k * k, : w // k * k]
-        pooled = cropped.reshape(n, c, t, h // k, k, w // k, k).mean(axis=(4, 6))
-        return pooled
+        return np.asarray(cropped.reshape(n, c, t, h // k, k, w // k, k).mean(axis=(4, 6)))
 
 
 def _cells(maps: np.ndarray) -> np.ndarray:

@@ -51,12 +51,11 @@ def reduce(maps: np.ndarray, reduction: str) -> np.ndarray:
     """
     share = top_share(reduction)
     if share is None:
-        scores: np.ndarray = getattr(np, reduction)(maps, axis=(1, 2))
-        return scores
+        return np.asarray(getattr(np, reduction)(maps, axis=(1, 2)))
     flat = maps.reshape(len(maps), maps.shape[1] * maps.shape[2])
     # 0.29 * 100 falls just short of 29.
     count = max(1, int(share * flat.shape[1] * (1 + 1e-12)))
-    return np.sort(flat, axis=1)[:, -count:].mean(axis=1)
+    return np.asarray(np.sort(flat, axis=1)[:, -count:].mean(axis=1))
 
 
 def frames_ahead(plan: ClipPlan, target: str, fill: str) -> int:
