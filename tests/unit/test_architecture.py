@@ -1,8 +1,11 @@
-"""The house keeps its own rules: data flows one way, modules are small and say what they are for."""
+"""The architecture: data flows one way, modules are small and say what they are for, names have one meaning."""
 
 from __future__ import annotations
 
 import ast
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -29,6 +32,11 @@ ORDER = [
     {"cli", "__main__"},
     {"plugins"},
 ]
+# Names that mean the same role wherever they stand.
+ROLES = {"base", "registry", "weights", "baselines", "evaluate", "extractor", "to_frames"}
+# Folders of like parts, one file a part.
+LIKE_PARTS = {"cli", "density", "data/datasets", "evaluation/metrics"}
+DOZEN = 12
 PLACE = {room: place for place, rooms in enumerate(ORDER) for room in rooms}
 
 
@@ -79,3 +87,109 @@ def test_public_functions_say_what_they_do() -> None:
             if is_public and not ast.get_docstring(node):
                 silent.append(f"{module.relative_to(REPO)}:{node.name}")
     assert not silent
+
+
+def module_name(path: Path) -> str:
+    """``vadbench.data.video`` of ``data/video.py``, a package's own name of its ``__init__.py``."""
+    return ".".join(("vadbench", *path.with_suffix("").parts)).removesuffix(".__init__")
+
+
+def imports(sources: Mapping[Path, str]) -> dict[str, set[str]]:
+    """Module to the modules that it imports, in functions too; not those imported for type checkers alone."""
+    known = {module_name(path) for path in sources}
+    graph: dict[str, set[str]] = {}
+    for path, text in sources.items():
+        own, tree, found = module_name(path), ast.parse(text), set()
+        guarded = [n for n in ast.walk(tree) if isinstance(n, ast.If) and ast.unparse(n.test).endswith("TYPE_CHECKING")]
+        skipped = {id(inner) for node in guarded for statement in node.body for inner in ast.walk(statement)}
+        package = own.split(".") if path.name == "__init__.py" else own.split(".")[:-1]
+        for node in ast.walk(tree):
+            if id(node) in skipped:
+                continue
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                above = package[: len(package) - node.level + 1] if node.level else []
+                whence = ".".join([*above, *([node.module] if node.module else [])])
+                # "from a import b": b is a module, or a name in the module a.
+                found |= {full if (full := f"{whence}.{alias.name}") in known else whence for alias in node.names}
+        graph[own] = (found & known) - {own}
+    return graph
+
+
+def circle(graph: Mapping[str, Iterable[str]]) -> list[str]:
+    """Modules that import each other in a circle; empty if there is none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def ambiguous(paths: Iterable[Path]) -> set[str]:
+    """Names that several modules have and that are no role."""
+    names = Counter(path.stem for path in paths if path.name != "__init__.py")
+    return {name for name, count in names.items() if count > 1} - ROLES
+
+
+def crowded(paths: Iterable[Path]) -> set[str]:
+    """Folders with more than a dozen modules."""
+    counts = Counter(path.parent.as_posix() for path in paths if path.name != "__init__.py")
+    return {folder for folder, count in counts.items() if count > DOZEN} - LIKE_PARTS
+
+
+PATHS = [module.relative_to(PACKAGE) for module in MODULES]
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = imports({path: (PACKAGE / path).read_text() for path in PATHS})
+    assert sum(map(len, graph.values())) > len(graph), "imports are found"
+    assert not circle(graph)
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        "def late():\n    from vadbench.data.video import Video",
+        "def late():\n    from vadbench.data import video",
+        "def late():\n    from .video import Video",
+        "def late():\n    from . import video",
+        "def late():\n    import vadbench.data.video",
+    ],
+)
+def test_a_circle_is_found_even_inside_a_function(back: str) -> None:
+    names = ("data/__init__.py", "data/video.py", "data/check.py")
+    sources = {Path(name): "" for name in names} | {Path("data/video.py"): "import vadbench.data.check"}
+    assert not circle(imports(sources))
+    assert {"vadbench.data.video", "vadbench.data.check"} == set(circle(imports({**sources, Path(names[2]): back})))
+
+
+def test_an_import_for_type_checkers_alone_makes_no_circle() -> None:
+    guarded = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from vadbench.b import B"
+    assert not circle(imports({Path("a.py"): guarded, Path("b.py"): "import vadbench.a"}))
+
+
+def test_a_module_name_has_one_meaning() -> None:
+    assert not ambiguous(PATHS)
+
+
+def test_a_name_with_two_meanings_is_found() -> None:
+    assert ambiguous([Path("store/entry.py"), Path("tracking/entry.py"), Path("report/table.py")]) == {"entry"}
+    assert not ambiguous([Path("models/base.py"), Path("density/base.py"), Path("a/__init__.py"), Path("__init__.py")])
+
+
+def test_a_folder_has_at_most_a_dozen_modules() -> None:
+    assert not crowded(PATHS)
+
+
+def test_a_crowded_folder_is_found() -> None:
+    modules = [Path(f"store/{i}.py") for i in range(12)]
+    assert not crowded([*modules, Path("store/__init__.py"), Path("store/inner/one.py")])
+    assert crowded([*modules, Path("store/one_more.py")]) == {"store"}
+    assert not crowded(Path(f"evaluation/metrics/{i}.py") for i in range(20))
+
+
+def test_an_import_to_the_right_is_found() -> None:
+    assert room(PACKAGE / "data" / "video.py") == "data"
+    assert imported_rooms(ast.parse("def f():\n    from vadbench.models.base import Extractor")) == {"models"}
+    assert PLACE["models"] > PLACE["data"]

@@ -21,22 +21,22 @@ class Layer:
     name: what ``model.layer`` takes.
     shape: (C, t, h, w) of its feature map for one clip; None where it depends on the size of the frames.
     default: whether it is the backbone's default.
-    module: True for a part that has a name in the network (a stage, a block, a convolution), False for an operation
-        inside one (an addition, a concatenation).
     """
 
     name: str
     shape: tuple[int | None, ...]
     default: bool
-    module: bool
 
 
 class Backbone(Protocol):
-    """A frozen network or filter bank, cut after its last wanted layer.
+    """A frozen network or filter bank, run up to its last wanted layer.
 
     Frames reach it through a pre-processor (resize, and normalise where the backbone wants floats), one at a time and
     in order, so that work on a single frame is done once however many clips the frame is in. A pre-processed frame is
     ``(H, W, 3)`` RGB: ``float32`` for networks, ``uint8`` for filter banks.
+
+    One with several layers may have ``with_layers(layers)``, which returns the same backbone with other layers, so that
+    one pass over the videos serves all of them.
     """
 
     layers: tuple[str, ...]

@@ -22,8 +22,7 @@ import numpy as np
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from vadbench.backbones.grid import GridBank, cell_index, cell_sizes
-from vadbench.backbones.options import checked
+from vadbench.backbones.grid import GridBank, cell_index, cell_sizes, checked
 from vadbench.errors import one_of
 
 # Smaller frames leave no pyramid level to search on; they are padded with their edge.

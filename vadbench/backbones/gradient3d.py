@@ -22,8 +22,7 @@ import numpy as np
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from vadbench.backbones.grid import GridBank, cell_means
-from vadbench.backbones.options import checked
+from vadbench.backbones.grid import GridBank, cell_means, checked
 
 
 @dataclass(config=ConfigDict(extra="forbid"))

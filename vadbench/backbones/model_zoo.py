@@ -85,7 +85,7 @@ def build(config: BackboneConfig, layers: Sequence[str] | None = None, seed: int
     Parameters
     ----------
     config: a checked configuration.
-    layers: wanted nodes, several in one pass; None takes ``config.layer``.
+    layers: wanted layers, several in one pass; None takes ``config.layer``.
     seed: of random weights; nothing else depends on it.
     device: "cpu", "cuda", "cuda:1", or "auto" for a GPU where there is one.
 
@@ -103,7 +103,7 @@ def build(config: BackboneConfig, layers: Sequence[str] | None = None, seed: int
 def _network(config: BackboneConfig, layers: tuple[str, ...], seed: int, device: str) -> Backbone:
     from vadbench.backbones.network import Network
 
-    return Network(config, FACTS[config.name], layers, seed, device)
+    return Network(config, FACTS[config.name], load_config(config.name), layers, seed, device)
 
 
 def _filter_bank(config: BackboneConfig, layers: tuple[str, ...], seed: int, device: str) -> Backbone:
@@ -146,10 +146,10 @@ def layers(config: BackboneConfig) -> list[Layer]:
     if facts.is_network:
         from vadbench.backbones import architecture
 
-        return architecture.layers(config, facts)
+        return architecture.layers(config, facts, load_config(config.name))
     bank: Any = _filter_bank(config, (LAYER,), 0, "cpu")
     grid = (None, None) if config.size is None else grid_shape(config.size, bank.cell)
-    return [Layer(LAYER, (len(bank.channels), config.clip_length, *grid), default=True, module=False)]
+    return [Layer(LAYER, (len(bank.channels), config.clip_length, *grid), default=True)]
 
 
 def _check_bank(config: BackboneConfig, wanted: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Backbone that is a network: cut after its last wanted layer, frozen, its outputs brought to feature maps.
+"""Backbone that is a network: frozen, run up to its last wanted layer, its outputs brought to feature maps.
 
 Shape legend: N clips, C channels, T frames, H W pixels, t h w feature grid.
 """
@@ -6,22 +6,20 @@ Shape legend: N clips, C channels, T frames, H W pixels, t h w feature grid.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vadbench.backbones import architecture, imports
 from vadbench.backbones.publishers import Facts
-from vadbench.backbones.weights import RANDOM_RECIPE, Weights, find
+from vadbench.backbones.weights import RANDOM_RECIPE, Weights, find, fitted, read
 from vadbench.config.schema import BackboneConfig
 from vadbench.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     import torch
-    from torch import fx
-
-    from vadbench.backbones.graph import NetworkGraph
+    from torch import nn
 
 log = logging.getLogger(__name__)
 
@@ -32,18 +30,33 @@ class Network:
     Checked at once: layers (other than the default), weights, device. Built at the first clip.
     """
 
-    def __init__(self, config: BackboneConfig, facts: Facts, layers: tuple[str, ...], seed: int, device: str) -> None:
-        architecture.check_config(config, facts)
+    def __init__(
+        self,
+        config: BackboneConfig,
+        facts: Facts,
+        recipe: BackboneConfig,
+        layers: tuple[str, ...],
+        seed: int,
+        device: str,
+    ) -> None:
+        architecture.check_config(config, facts, recipe)
         self.config = config
         self.facts = facts
+        self.recipe = recipe
         self.layers = layers
+        self.seed = seed
         self.weights: Weights = find(config.name, facts, config.weights, seed)
         self.device = device
-        self._module: fx.GraphModule | None = None
+        self._module: nn.Module | None = None
         # The recipe's own layer and clip are known to work; not asking saves importing torch where features are cached.
-        if not architecture.is_recipe(config, layers) or device.startswith("cuda"):
-            architecture.check_layers(config, facts, self._graph(), layers)
+        asked = (layers, config.clip_length, config.size)
+        if asked != ((recipe.layer,), recipe.clip_length, recipe.size) or device.startswith("cuda"):
+            self._check_layers()
             torch_device(device)
+
+    def with_layers(self, layers: Sequence[str]) -> Network:
+        """Return the same network with the same weights and other layers, not built yet."""
+        return Network(self.config, self.facts, self.recipe, tuple(layers), self.seed, self.device)
 
     @property
     def needs_calibration(self) -> bool:
@@ -89,7 +102,7 @@ class Network:
         import torch
 
         module = self._network()
-        norms = [m for m in module.modules() if isinstance(m, torch.nn.BatchNorm3d)]
+        norms = [m for m in module.modules() if isinstance(m, torch.nn.BatchNorm3d) and m.running_mean is not None]
         for norm in norms:
             norm.reset_running_stats()
             norm.momentum = None
@@ -109,16 +122,16 @@ class Network:
     def __call__(self, clips: np.ndarray) -> dict[str, np.ndarray]:
         """Feature maps of ``layers``: layer to ``float32 (N, C, t, h, w)`` from ``float32 (N, T, H, W, 3)``."""
         outputs = self._forward(self._network(), clips)
-        traced = self._graph()
+        network = self._architecture()
         maps = {}
-        for layer, output in outputs.items():
-            layout = traced.layout(layer, self.facts.tokens)
+        for layer in self.layers:
+            output, layout = outputs[layer], network.layout(layer, self.facts.tokens)
             assert layout is not None
             maps[layer] = np.ascontiguousarray(layout.maps(output).float().cpu().numpy())
         return maps
 
-    def _forward(self, module: fx.GraphModule, clips: np.ndarray) -> dict[str, torch.Tensor]:
-        """Outputs of the cut network as it gives them."""
+    def _forward(self, module: nn.Module, clips: np.ndarray) -> dict[str, torch.Tensor]:
+        """Outputs of the layers as the network gives them."""
         import torch
 
         device = torch_device(self.device)
@@ -135,16 +148,23 @@ class Network:
             torch.autocast(device.type, torch.bfloat16, enabled=low),
             torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
         ):
-            outputs: dict[str, torch.Tensor] = module(x)
-        return outputs
+            return run_until(module, self._calls(), x)
 
-    def _graph(self) -> NetworkGraph:
-        return architecture.traced_graph(self.config, self.facts)
+    def _architecture(self) -> architecture.Architecture:
+        return architecture.measured(self.config, self.facts, self.recipe)
 
-    def _network(self) -> fx.GraphModule:
-        """The cut network with its weights, on its device."""
+    def _calls(self) -> dict[str, int]:
+        """How often the network calls each of the layers."""
+        calls = self._architecture().calls
+        return {layer: calls[layer] for layer in self.layers}
+
+    def _check_layers(self) -> None:
+        architecture.check_layers(self.config, self.facts, self.recipe, self._architecture(), self.layers)
+
+    def _network(self) -> nn.Module:
+        """The network with its weights, as far as they are read, on its device."""
         if self._module is None:
-            architecture.check_layers(self.config, self.facts, self._graph(), self.layers)
+            self._check_layers()
             module = self._random() if self.weights.random else self._trained()
             module.requires_grad_(False)
             self._module = module.to(memory_format=self._memory_format()).to(torch_device(self.device))
@@ -158,36 +178,112 @@ class Network:
         plain = torch_device(self.device).type == "cpu" and self.config.precision == "float32"
         return torch.contiguous_format if plain else torch.channels_last_3d
 
-    def _random(self) -> fx.GraphModule:
+    def _random(self) -> nn.Module:
         """Untrained, from the seed; the global random state is left as it was."""
         import torch
-
-        from vadbench.backbones.graph import cut
 
         assert self.weights.seed is not None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.weights.seed)
             network = architecture.bare_network(self.facts)
-        return cut(self._graph(), network, self.layers)
+        drop_except(network, self._read_tensors())
+        return network
 
-    def _trained(self) -> fx.GraphModule:
+    def _trained(self) -> nn.Module:
         """With the weights of a file."""
         import torch
-
-        from vadbench.backbones.checkpoint import fitted, read
-        from vadbench.backbones.graph import cut
 
         with torch.device("meta"):
             network = architecture.bare_network(self.facts)
         known = network.state_dict()
-        module = cut(self._graph(), network, self.layers)
-        tensors = fitted(read(self.weights), module.state_dict(), known, str(self.weights.file))
+        drop_except(network, self._read_tensors())
+        tensors = fitted(read(self.weights), network.state_dict(), known, str(self.weights.file))
         floats = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
-        module.load_state_dict(floats, strict=False, assign=True)
-        for name, buffer in module.named_buffers():
+        network.load_state_dict(floats, strict=False, assign=True)
+        for name, buffer in network.named_buffers():
             if buffer.is_meta and name.endswith("num_batches_tracked"):
-                module.get_submodule(name.rpartition(".")[0]).num_batches_tracked = torch.zeros((), dtype=torch.long)
-        return module
+                network.get_submodule(name.rpartition(".")[0]).num_batches_tracked = torch.zeros((), dtype=torch.long)
+        return network
+
+    def _read_tensors(self) -> frozenset[str]:
+        size = architecture.input_size(self.config, self.recipe)
+        return read_tensors(self.facts, self._calls(), (self.config.clip_length, *size))
+
+
+class _AllFound(Exception):
+    """Ends a pass through a network once its last wanted layer has returned."""
+
+
+def run_until(network: nn.Module, calls: Mapping[str, int], clips: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Return the outputs of the layers that ``calls`` names; nothing after the last of them is computed.
+
+    ``calls`` is how often the network calls each; its output is that of the last call.
+    """
+    found: dict[str, torch.Tensor] = {}
+    left = dict(calls)
+
+    def keep(layer: str, output: Any) -> None:
+        value = architecture.first_tensor(output)
+        assert value is not None
+        left[layer] -= 1
+        if any(left.values()):
+            # Operations in place that come later must not change it.
+            found.update({} if left[layer] else {layer: value.clone()})
+            return
+        found[layer] = value
+        raise _AllFound
+
+    hooks = [
+        network.get_submodule(layer).register_forward_hook(lambda _m, _i, output, layer=layer: keep(layer, output))
+        for layer in calls
+    ]
+    try:
+        network(clips)
+    except _AllFound:
+        pass
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+def read_tensors(facts: Facts, calls: Mapping[str, int], clip: tuple[int, int, int]) -> frozenset[str]:
+    """Return names of the parameters and buffers that a pass up to the last layer of ``calls`` reads.
+
+    The network runs on the meta device, where nothing is computed, with a clip of (T, H, W).
+    """
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils._pytree import tree_leaves
+
+    seen: set[int] = set()
+
+    class Reads(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            seen.update(id(value) for value in tree_leaves((args, kwargs)) if isinstance(value, torch.Tensor))
+            return func(*args, **(kwargs or {}))
+
+    with torch.device("meta"):
+        network = architecture.bare_network(facts)
+    named = [*network.named_parameters(remove_duplicate=False), *network.named_buffers(remove_duplicate=False)]
+    with torch.no_grad():
+        clips = torch.empty(1, 3, *clip, device="meta")
+        with Reads():
+            run_until(network, calls, clips)
+    names = {name for name, tensor in named if id(tensor) in seen}
+    # Batch norm counts its batches while statistics are set, and reads no count afterwards.
+    means = [name for name in names if name.endswith("running_mean")]
+    counts = {name.removesuffix("running_mean") + "num_batches_tracked" for name in means}
+    return frozenset(names | counts)
+
+
+def drop_except(network: nn.Module, kept: frozenset[str]) -> None:
+    """Remove all parameters and buffers but ``kept``: the rest of the network is never run and takes no memory."""
+    for path, module in network.named_modules():
+        for tensors in (module._parameters, module._buffers):
+            for name in tensors:
+                if f"{path}.{name}".removeprefix(".") not in kept:
+                    tensors[name] = None
 
 
 def torch_device(name: str) -> torch.device:

@@ -35,7 +35,7 @@ def run(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser("python -m vadbench list", description=__doc__)
     parser.add_argument("kind", nargs="?", help="one of " + ", ".join(_KINDS))
     parser.add_argument("words", nargs="*", help="for layers: backbone=NAME and any backbone.key=value")
-    parser.add_argument("--all", action="store_true", help="for layers: also those deep inside a block")
+    parser.add_argument("--all", action="store_true", help="for layers: also the modules deep inside a block")
     words = parser.parse_args(list(argv))
     if words.kind is not None:
         words.kind = {kind.rstrip("s"): kind for kind in _KINDS}.get(words.kind.lower().rstrip("s"), words.kind)
@@ -120,7 +120,7 @@ def format_protocols() -> str:
 def format_layers(words: Sequence[str], every: bool) -> str:
     """Layers of a backbone with the shape of their feature map for one clip, in the order of computation.
 
-    ``every``: also operations and the parts of a block, which are hundreds in some networks.
+    ``every``: also the modules deep inside a block, which are hundreds in some networks.
     """
     from vadbench.backbones.model_zoo import layers
     from vadbench.config.compose import compose
@@ -130,7 +130,7 @@ def format_layers(words: Sequence[str], every: bool) -> str:
     config = compose(["model=fuvas", "dataset=synthetic", *words])
     assert config.backbone is not None
     found = layers(config.backbone)
-    shown = [layer for layer in found if every or layer.default or (layer.module and layer.name.count(".") <= 2)]
+    shown = [layer for layer in found if every or layer.default or layer.name.count(".") <= 2]
     rows = [
         {
             "layer": layer.name + (" (default)" if layer.default else ""),

@@ -42,7 +42,17 @@ class Extractor(Protocol):
         ``have`` holds outputs that exist already, for those that build on others: of this extractor, and of its
         ``source``. That optional attribute is another extractor (or None) whose outputs a store makes first, and once
         for all that build on them; they are not part of :meth:`outputs`, whose specs must say what they depend on.
+
+        An extractor may have ``merged(others)``: one extractor whose outputs are those of this one and of ``others``,
+        under the same specs, made in one pass; None where there is none.
         """
+
+
+def merged(extractor: Extractor, others: Sequence[Extractor]) -> Extractor | None:
+    """Return ``extractor.merged(others)``, None where it has no such method."""
+    merge = getattr(extractor, "merged", None)
+    together: Extractor | None = merge(others) if merge is not None else None
+    return together
 
 
 def source_of(extractor: Extractor) -> Extractor | None:

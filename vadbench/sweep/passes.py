@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vadbench.data.video import Dataset, Video
-from vadbench.models.base import Extractor, source_of
+from vadbench.models.base import Extractor, merged, source_of
 from vadbench.models.baselines import from_frames
-from vadbench.models.clips.extractor import ClipExtractor
 from vadbench.store.key import digest
 from vadbench.sweep.inventory import Item
 
@@ -38,7 +37,7 @@ def passes(items: Sequence[Item]) -> list[Pass]:
     found: dict[str, Pass] = {}
     for dataset, group in _by_dataset(items):
         on_the_way = set()
-        for extractor in _joined([item for item in group if item.extractor is not None]):
+        for extractor in _joined([item.extractor for item in group if item.extractor is not None]):
             source, outputs = source_of(extractor), extractor.outputs()
             on_the_way.add(digest(source.outputs() if source is not None else None))
             if not outputs:
@@ -67,45 +66,16 @@ def _key(dataset: Dataset) -> str:
     return digest([[v.id, v.source.digest(), v.source.decoder] for v in (*dataset.train, *dataset.test)])
 
 
-def _joined(items: Sequence[Item]) -> list[Extractor]:
-    """The extractors of ``items``, those that differ in the layer only made one."""
-    groups: dict[str, list[Item]] = {}
-    for item in items:
-        groups.setdefault(_pass_key(item), []).append(item)
-    joined: list[Extractor] = []
-    for group in groups.values():
-        single = {digest(item.extractor.outputs()): item.extractor for item in group if item.extractor is not None}
-        together = _one_pass(group) if len(single) > 1 else None
-        joined += [together] if together is not None else list(single.values())
-    return joined
-
-
-def _pass_key(item: Item) -> str:
-    """What extractors must share to be tried in one pass."""
-    extractor = item.extractor
-    if not isinstance(extractor, ClipExtractor):
-        return digest(extractor.outputs() if extractor is not None else None)
-    clips = [vars(extractor.plan), extractor.pre_processor.spec(), extractor.short_videos]
-    return digest([clips, item.point.config.seed, str(item.point.config.backbone)])
-
-
-def _one_pass(group: Sequence[Item]) -> ClipExtractor | None:
-    """One extractor for all layers of ``group``; None if it would not make exactly what the single ones make."""
-    from vadbench.backbones import model_zoo
-
-    first, config = group[0].extractor, group[0].point.config
-    assert isinstance(first, ClipExtractor)
-    assert config.backbone is not None
-    specs: dict[str, object] = {}
-    for item in group:
-        assert item.extractor is not None
-        specs.update(item.extractor.outputs())
-    backbone = model_zoo.build(config.backbone, tuple(specs), config.seed, config.runtime.device)
-    together = ClipExtractor(backbone, first.plan, first.pre_processor, first.batch_size, first.short_videos)
-    assert group[0].dataset is not None
-    together.prepare(group[0].dataset.train)
-    # The specs are the cache keys: only if they agree is what one pass makes found by the single points.
-    return together if together.outputs() == specs else None
+def _joined(extractors: Sequence[Extractor]) -> list[Extractor]:
+    """``extractors`` without repetitions, those that can share a pass merged."""
+    groups: list[list[Extractor]] = []
+    for extractor in {digest(each.outputs()): each for each in extractors}.values():
+        group = next((group for group in groups if merged(group[0], [extractor]) is not None), None)
+        if group is None:
+            groups.append([extractor])
+        else:
+            group.append(extractor)
+    return [merged(group[0], group[1:]) or group[0] for group in groups]
 
 
 def shares(videos: Sequence[Video], world: int) -> list[list[Video]]:

@@ -19,7 +19,7 @@ from urllib.parse import quote
 from filelock import FileLock
 
 from vadbench.config.schema import TrackingConfig
-from vadbench.tracking.entry import CONTENT, FINGERPRINT, RunEntry, dataset_digest, experiment_of, read_entry
+from vadbench.tracking.run_entry import CONTENT, FINGERPRINT, RunEntry, dataset_digest, experiment_of, read_entry
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from vadbench.backbones import architecture, model_zoo
-from vadbench.backbones.network import Network
+from vadbench.backbones.network import Network, run_until
 from vadbench.backbones.publishers import FACTS
 from vadbench.config.schema import BackboneConfig
 from vadbench.errors import ConfigError, WeightsError
@@ -181,7 +181,7 @@ def test_a_spec_holds_what_matters_and_neither_device_nor_neighbours(random_netw
 @pytest.mark.parametrize(
     ("change", "layer", "said"),
     [
-        ({}, "blocks.44", r"'blocks\.44' of backbone 'x3d_xs': there is no such layer\. Did you mean: blocks\.4,"),
+        ({}, "blocks.44", r"'blocks\.44' of backbone 'x3d_xs': there is no such layer .*\. Did you mean: blocks\.4,"),
         ({}, "blocks.5", r"can't be computed for clips of 4 frames of 32x48 pixels \(.*smaller than kernel"),
         (
             {"name": "r2plus1d_18"},
@@ -202,11 +202,72 @@ def test_a_clip_too_short_for_the_default_layer_is_refused_at_once() -> None:
         model_zoo.build(small("s3d"))
 
 
-def test_a_node_that_is_no_feature_map_is_refused() -> None:
-    config = small("swin3d_t")
-    (parameter,) = [n for n in architecture.traced_graph(config, FACTS["swin3d_t"]).nodes if "0_0_attn_qkv_weight" in n]
+@pytest.mark.parametrize(
+    ("name", "layer", "said"),
+    [
+        ("r3d_18", "layer4.1.add", "an operation inside a module is not one"),  # torchvision's name of a graph node
+        ("swin3d_t", "features.0.0.attn.qkv", "does not call this module itself"),
+    ],
+)
+def test_what_is_no_layer_is_refused(name: str, layer: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        model_zoo.build(small(name), (layer,))
+
+
+def test_a_layer_that_is_no_feature_map_is_refused() -> None:
+    network = architecture.Architecture(frozenset({"windows"}))
+    network.shapes["windows"] = {"base": (8, 5), "N": (12, 5), "T": (16, 5), "H": (16, 5), "W": (16, 5)}
     with pytest.raises(ConfigError, match="it is not a feature map"):
-        model_zoo.build(config, (parameter,))
+        architecture.check_layers(small(), FACTS["x3d_xs"], small(), network, ["windows"])
+
+
+def test_the_same_network_with_other_layers() -> None:
+    network = model_zoo.build(small(weights="random"), ("blocks.2",), seed=3)
+    assert isinstance(network, Network)
+    other = network.with_layers(("blocks.4",))
+    assert other.spec("blocks.2") == network.spec("blocks.2")
+    other.calibrate(clips(2)), network.calibrate(clips(2))
+    expected = model_zoo.build(small(weights="random"), ("blocks.4",), seed=3)
+    expected.calibrate(clips(2))
+    np.testing.assert_array_equal(other(clips())["blocks.4"], expected(clips())["blocks.4"])
+
+
+def test_a_list_of_blocks_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"does not call this module itself .*Did you mean: blocks\.4\.res_blocks\.0"):
+        model_zoo.build(small(), ("blocks.4.res_blocks",))
+
+
+class InPlace(torch.nn.Module):
+    """Outputs that what comes later overwrites: by a module, by an addition, and in a module that is called twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = torch.nn.Conv3d(3, 4, 1)
+        self.relu = torch.nn.ReLU(inplace=True)
+        self.twice = torch.nn.Conv3d(4, 4, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.conv(x)
+        y = self.twice(self.relu(x))
+        y += 1
+        z: torch.Tensor = self.twice(y)
+        z.zero_()
+        return z
+
+
+@torch.inference_mode()
+def test_what_comes_later_does_not_overwrite_a_layer() -> None:
+    torch.manual_seed(0)
+    network, x = InPlace(), torch.randn(1, 3, 2, 4, 4)
+    conv = network.conv(x)
+    twice = network.twice(network.twice(conv.relu()) + 1)
+    calls = {"conv": 1, "relu": 1, "twice": 2}
+    found = run_until(network, calls, x)
+    torch.testing.assert_close(found["conv"], conv)
+    assert (conv < 0).any()
+    torch.testing.assert_close(found["relu"], conv.relu())
+    torch.testing.assert_close(found["twice"], twice)  # the last call, and not what was written over it
+    assert torch.equal(run_until(network, {"conv": 1}, x)["conv"], found["conv"])
 
 
 @pytest.mark.parametrize("device", ["cuda:7", "gpu"])

@@ -1,4 +1,4 @@
-"""Every network at a tiny size: cut after a layer it gives what the whole gives there and computes nothing past it."""
+"""Every network at a tiny size: run up to a layer it gives what the whole gives there and computes nothing past it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from vadbench.backbones import architecture, model_zoo
-from vadbench.backbones.graph import NetworkGraph, cut
+from vadbench.backbones.architecture import Architecture, first_tensor
+from vadbench.backbones.network import drop_except, read_tensors, run_until
 from vadbench.backbones.publishers import FACTS, Facts
 from vadbench.config.schema import BackboneConfig
 
@@ -34,7 +35,8 @@ class Subject:
     config: BackboneConfig
     facts: Facts
     network: nn.Module
-    traced: NetworkGraph
+    recipe: BackboneConfig
+    layers: Architecture
     clip: torch.Tensor
     called: list[str]
     at_default: torch.Tensor
@@ -46,7 +48,8 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
     name = request.param
     facts = FACTS[name]
     t, h, w = facts.fixed_input or SMALL.get(name, (4, 32, 48))
-    config = replace(model_zoo.load_config(name), weights="random", clip_length=t, size=(h, w))
+    recipe = model_zoo.load_config(name)
+    config = replace(recipe, weights="random", clip_length=t, size=(h, w))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = away_from_the_identity(architecture.bare_network(facts))
@@ -59,9 +62,9 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
     ]
     seen: list[torch.Tensor] = []
     hooks.append(network.get_submodule(config.layer).register_forward_hook(lambda m, i, o: seen.append(o)))
-    traced = architecture.traced_graph(config, facts)
+    layers = architecture.measured(config, facts, recipe)
     with torch.inference_mode():
-        if traced.stopped:
+        if layers.stopped:
             with pytest.raises(RuntimeError):  # the head needs a larger clip, as the meta device found
                 network(clip.clone())
             at_end = None
@@ -69,8 +72,9 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
             at_end = network(clip.clone())
     for hook in hooks:
         hook.remove()
-    at_default = seen[0][0] if isinstance(seen[0], tuple) else seen[0]
-    yield Subject(config, facts, network, traced, clip, called, at_default, at_end)
+    at_default = first_tensor(seen[0])
+    assert at_default is not None
+    yield Subject(config, facts, network, recipe, layers, clip, called, at_default, at_end)
 
 
 def away_from_the_identity(network: nn.Module) -> nn.Module:
@@ -86,28 +90,27 @@ def away_from_the_identity(network: nn.Module) -> nn.Module:
     return network
 
 
+def run(subject: Subject, names: list[str]) -> dict[str, torch.Tensor]:
+    return run_until(subject.network, {name: subject.layers.calls[name] for name in names}, subject.clip.clone())
+
+
 @torch.inference_mode()
-def test_cut_network_agrees_with_the_whole_one_and_computes_nothing_past_the_layer(subject: Subject) -> None:
+def test_up_to_a_layer_it_agrees_with_the_whole_and_computes_nothing_past_the_layer(subject: Subject) -> None:
     default = subject.config.layer
-    module = cut(subject.traced, subject.network, [default])
     counted: list[str] = []
-    for path, part in module.named_modules():
-        if not list(part.children()):
-            part.register_forward_hook(lambda m, i, o, path=path: counted.append(path))
-    output = module(subject.clip.clone())[default]
-    torch.testing.assert_close(output, subject.at_default, rtol=1e-4, atol=1e-4)
-
+    hooks = [
+        part.register_forward_hook(lambda m, i, o, path=path: counted.append(path))
+        for path, part in subject.network.named_modules()
+        if type(part).__module__.startswith("torch.nn.") and not list(part.children())
+    ]
+    output = run(subject, [default])[default]
+    for hook in hooks:
+        hook.remove()
+    assert torch.equal(output, subject.at_default)
     last = max(i for i, path in enumerate(subject.called) if path == default or path.startswith(default + "."))
-    until = subject.called[: last + 1]
-    assert counted == until
-    past = set(subject.called[last + 1 :])
-    if subject.at_end is None:  # the whole network stopped in its head: everything that it did not get to
-        defined = [path for path, _ in subject.network.named_modules()]
-        past = set(defined[max(i for i, path in enumerate(defined) if path.startswith(default + ".")) + 1 :])
-    assert past
-    assert not {path for path, _ in module.named_modules()} & past
+    assert counted == subject.called[: last + 1]
 
-    layout = subject.traced.layout(default, subject.facts.tokens)
+    layout = subject.layers.layout(default, subject.facts.tokens)
     assert layout is not None
     if subject.config.name in CHANNELS_LAST:
         by_hand = subject.at_default.permute(0, 4, 1, 2, 3)
@@ -121,32 +124,44 @@ def test_cut_network_agrees_with_the_whole_one_and_computes_nothing_past_the_lay
 
 @torch.inference_mode()
 def test_all_layers_in_one_pass_have_their_shapes_and_are_what_each_gives_alone(subject: Subject) -> None:
-    listed = architecture.listed(subject.config, subject.facts, subject.traced)
+    listed = architecture.listed(subject.facts, subject.recipe, subject.layers)
     assert [layer.name for layer in listed if layer.default] == [subject.config.layer]
     names, n_alone = [layer.name for layer in listed], 8
+    assert len(set(names)) == len(names)
     if subject.facts.fixed_input:  # at their full size all layers together take gigabytes
         names = [n for n in names if n.count(".") <= 1 or n.startswith("blocks.14.")]
         n_alone = 1
     shapes = {layer.name: layer.shape for layer in listed}
-    outputs = cut(subject.traced, subject.network, names)(subject.clip.clone())
+    outputs = run(subject, names)
+    assert sorted(outputs) == sorted(names)
     for name in names:
-        layout = subject.traced.layout(name, subject.facts.tokens)
+        layout = subject.layers.layout(name, subject.facts.tokens)
         assert layout is not None
         assert tuple(layout.maps(outputs[name]).shape) == (1, *shapes[name]), name
-    if subject.at_end is not None:
-        torch.testing.assert_close(outputs[list(subject.traced.nodes)[-1]], subject.at_end, rtol=1e-4, atol=1e-4)
     # Alone: what is computed after a layer must not have written into it.
     for name in names[len(names) // 2 :: max(1, len(names) // (2 * n_alone))][:n_alone]:
-        alone = cut(subject.traced, subject.network, [name])(subject.clip.clone())[name]
-        assert torch.equal(alone, outputs[name]), name
+        assert torch.equal(run(subject, [name])[name], outputs[name]), name
 
 
-def test_layers_come_in_the_order_of_computation(subject: Subject) -> None:
-    names = [layer.name for layer in architecture.listed(subject.config, subject.facts, subject.traced)]
-    order = {node: i for i, node in enumerate(subject.traced.graph.nodes)}
-    positions = [order[subject.traced.nodes[name]] for name in names]
-    assert positions == sorted(positions)
-    assert len(set(names)) == len(names)
+@torch.inference_mode()
+def test_parameters_that_are_not_read_can_go(subject: Subject) -> None:
+    default = subject.config.layer
+    t, h, w = subject.clip.shape[2:]
+    kept = read_tensors(subject.facts, {default: 1}, (t, h, w))
+    past = {n for n, _ in subject.network.named_parameters() if n not in kept}
+    assert past
+    assert not any(name.startswith(default + ".") for name in past)
+    with torch.device("meta"):
+        small = architecture.bare_network(subject.facts)
+    drop_except(small, kept)
+    assert set(small.state_dict()) == kept
+    small.load_state_dict({n: v for n, v in subject.network.state_dict().items() if n in kept}, assign=True)
+    for name, buffer in subject.network.named_buffers():  # what a checkpoint does not hold
+        if name in kept:
+            small.get_submodule(name.rpartition(".")[0])._buffers[name.rpartition(".")[2]] = buffer
+    torch.testing.assert_close(
+        run_until(small, {default: 1}, subject.clip.clone())[default], subject.at_default, rtol=0, atol=0
+    )
 
 
 def test_facts_agree_with_the_network(subject: Subject) -> None:

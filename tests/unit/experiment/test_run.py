@@ -25,7 +25,7 @@ from vadbench.experiment.run import RunResult, run
 from vadbench.report.pages import page
 from vadbench.report.result import format_result
 from vadbench.report.rows import rows
-from vadbench.tracking.entry import read_entry
+from vadbench.tracking.run_entry import read_entry
 
 SMALL = ["dataset.n_train=1", "dataset.n_test=1", "dataset.n_frames=24", "dataset.size=[48,64]"]
 

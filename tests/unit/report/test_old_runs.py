@@ -13,7 +13,7 @@ from vadbench.experiment.run import draw_missing, prepare
 from vadbench.report.pages import page
 from vadbench.report.rows import rows
 from vadbench.report.tables import find_runs, run
-from vadbench.tracking.entry import read_entry
+from vadbench.tracking.run_entry import read_entry
 
 OLD = Path(__file__).parents[2] / "old_runs"
 

@@ -8,8 +8,8 @@ from vadbench.models.ai_vad.clip_model import AiVadModel, InferenceBatch
 from vadbench.models.ai_vad.model import AiVad
 from vadbench.models.ai_vad.regions.detectors import NoDetector
 from vadbench.models.ai_vad.regions.region_extractor import ForegroundRules, RegionExtractor
+from vadbench.models.ai_vad.streams.attributes import FeatureExtractor, FeatureType
 from vadbench.models.ai_vad.streams.deep import DeepExtractor
-from vadbench.models.ai_vad.streams.features import FeatureExtractor, FeatureType
 from vadbench.models.ai_vad.streams.flow import FlowExtractor
 from vadbench.models.ai_vad.streams.pose import PoseExtractor
 from vadbench.models.ai_vad.streams.velocity import VelocityExtractor

@@ -13,9 +13,9 @@ from vadbench.models.ai_vad.keys import AiVadConfig, FlowConfig, RegionsConfig
 from vadbench.models.ai_vad.model import AiVad
 from vadbench.models.ai_vad.regions.detectors import build_detector
 from vadbench.models.ai_vad.regions.region_extractor import ForegroundRules, RegionExtractor
+from vadbench.models.ai_vad.streams.attributes import FeatureExtractor
 from vadbench.models.ai_vad.streams.crops import Cropping
 from vadbench.models.ai_vad.streams.deep import DeepExtractor
-from vadbench.models.ai_vad.streams.features import FeatureExtractor
 from vadbench.models.ai_vad.streams.flow import FlowExtractor
 from vadbench.models.ai_vad.streams.pose import PoseExtractor
 from vadbench.models.ai_vad.streams.velocity import VelocityExtractor

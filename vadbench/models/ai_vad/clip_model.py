@@ -11,7 +11,7 @@ from vadbench.density.combined import CombinedDensityEstimator
 from vadbench.errors import DataError
 from vadbench.models.ai_vad.model import AiVad
 from vadbench.models.ai_vad.regions.region_extractor import RegionExtractor
-from vadbench.models.ai_vad.streams.features import FeatureExtractor, FeatureType
+from vadbench.models.ai_vad.streams.attributes import FeatureExtractor, FeatureType
 from vadbench.models.ai_vad.streams.flow import FlowExtractor
 from vadbench.models.ai_vad.to_frames import MINIMUM
 

@@ -21,7 +21,7 @@ from vadbench.data.video import Video
 from vadbench.errors import ConfigError
 from vadbench.models.ai_vad.regions.region_extractor import RegionExtractor
 from vadbench.models.ai_vad.regions.region_set import RegionSet, on_grid, pack, unpack_boxes
-from vadbench.models.ai_vad.streams.features import FeatureExtractor, FeatureType
+from vadbench.models.ai_vad.streams.attributes import FeatureExtractor, FeatureType
 from vadbench.models.ai_vad.streams.flow import FlowExtractor
 from vadbench.models.base import Features
 

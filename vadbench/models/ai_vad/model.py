@@ -25,8 +25,8 @@ from vadbench.models.ai_vad.regions.coco import PERSON, category
 from vadbench.models.ai_vad.regions.detectors import build_detector
 from vadbench.models.ai_vad.regions.region_extractor import RegionExtractor
 from vadbench.models.ai_vad.regions.region_set import unpack_boxes
+from vadbench.models.ai_vad.streams.attributes import FeatureExtractor, FeatureType
 from vadbench.models.ai_vad.streams.deep import DeepExtractor
-from vadbench.models.ai_vad.streams.features import FeatureExtractor, FeatureType
 from vadbench.models.ai_vad.streams.flow import FlowExtractor, default_size
 from vadbench.models.ai_vad.streams.pose import PoseExtractor
 from vadbench.models.ai_vad.to_frames import MINIMUM, REDUCTIONS, RegionMaps, reduce_frames

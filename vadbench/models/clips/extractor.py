@@ -156,6 +156,34 @@ class ClipExtractor:
         self._train = tuple(train)
         self._calibrated = False
 
+    def merged(self, others: Sequence[Extractor]) -> ClipExtractor | None:
+        """Return one extractor for the layers of this one and of ``others``, one pass for all of them.
+
+        None if it would not make exactly what they make: only layers of one backbone on the same clips can be merged.
+        """
+        with_layers = getattr(self.backbone, "with_layers", None)
+        if with_layers is None or not all(self._is_like(other) for other in others):
+            return None
+        specs = dict(self.outputs())
+        for other in others:
+            specs.update(other.outputs())
+        backbone = with_layers(tuple(specs))
+        together = ClipExtractor(
+            backbone, self.plan, self.pre_processor, self.batch_size, self.short_videos, self.weights_name
+        )
+        together.prepare(self._train)
+        # The specs are the cache keys: only if they agree are the merged outputs found by the single extractors.
+        return together if together.outputs() == specs else None
+
+    def _is_like(self, other: Extractor) -> bool:
+        """True if ``other`` differs in its layers at most, as far as can be told without building anything."""
+        return isinstance(other, ClipExtractor) and (
+            self.plan == other.plan
+            and self.short_videos == other.short_videos
+            and self.pre_processor.spec() == other.pre_processor.spec()
+            and self.backbone.spec("") == other.backbone.spec("")
+        )
+
     def weights(self) -> list[dict[str, Any]]:
         """Which weights the features come from: part, name and digest."""
         if self.weights_name is None:

@@ -14,7 +14,7 @@ from vadbench.data.readers.source import ArraySource
 from vadbench.data.video import Video
 from vadbench.models.ai_vad.regions.region_extractor import RegionExtractor
 from vadbench.models.ai_vad.regions.region_set import RegionSet
-from vadbench.models.ai_vad.streams.features import FeatureExtractor
+from vadbench.models.ai_vad.streams.attributes import FeatureExtractor
 from vadbench.models.ai_vad.streams.flow import FlowExtractor
 from vadbench.models.base import Features
 

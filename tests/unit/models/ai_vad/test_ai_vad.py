@@ -18,7 +18,7 @@ from vadbench.density.gmm import GMMEstimator
 from vadbench.density.knn import GroupedKNNEstimator
 from vadbench.errors import ConfigError, DataError
 from vadbench.models.ai_vad.model import AiVad
-from vadbench.models.ai_vad.streams.features import FeatureExtractor, FeatureType
+from vadbench.models.ai_vad.streams.attributes import FeatureExtractor, FeatureType
 from vadbench.models.ai_vad.streams.velocity import VelocityExtractor
 
 TRAIN = [street(f"t{i}", 10, (1.5 + i / 10, -2.0)) for i in range(3)]

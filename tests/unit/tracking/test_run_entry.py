@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.unit.tracking.run_folders import write_failed, write_run
 from vadbench.runs.run_folder import RunFolder
-from vadbench.tracking.entry import CONTENT, FINGERPRINT, read_entry, safe_name
+from vadbench.tracking.run_entry import CONTENT, FINGERPRINT, read_entry, safe_name
 
 
 def test_a_complete_run(tmp_path):
@@ -103,7 +103,7 @@ def test_any_name_becomes_one_that_mlflow_takes(name):
 def test_reading_an_entry_does_not_import_mlflow(tmp_path):
     folder = write_run(tmp_path)
     code = (
-        "import sys; from pathlib import Path; from vadbench.tracking.entry import read_entry; "
+        "import sys; from pathlib import Path; from vadbench.tracking.run_entry import read_entry; "
         "import vadbench.tracking.mlflow_mirror, vadbench.cli.sync; "
         f"assert read_entry(Path({str(folder)!r})); assert 'mlflow' not in sys.modules and 'torch' not in sys.modules"
     )
