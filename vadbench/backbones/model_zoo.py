@@ -141,7 +141,7 @@ def layers(config: BackboneConfig) -> list[Layer]:
     from vadbench.backbones.grid import LAYER, grid_shape
 
     if not registry.get("backbone", config.name).is_built_in:
-        return [Layer(name, (None,) * 4, name == config.layer, True) for name in build(config).layers]
+        return [Layer(name, (None,) * 4, name == config.layer) for name in build(config).layers]
     facts = facts_of(config.name)
     if facts.is_network:
         from vadbench.backbones import architecture
