@@ -198,6 +198,7 @@ def _problem(config: BackboneConfig, recipe: BackboneConfig, network: Architectu
         return "it is not a feature map"
     size = input_size(config, recipe)
     clip = f"clips of {config.clip_length} frames of {size[0]}x{size[1]} pixels"
-    if network.stopped and layer.rpartition(".")[0] not in network.shapes:
+    around = layer.rpartition(".")[0]
+    if network.stopped and "base" not in network.shapes.get(around, {}):
         return f"it can't be computed for {clip} ({network.stopped})"
     return "the network does not call this module itself (a list of blocks, or parameters that are used directly)"

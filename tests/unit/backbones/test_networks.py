@@ -155,7 +155,9 @@ def test_parameters_that_are_not_read_can_go(subject: Subject) -> None:
         small = architecture.bare_network(subject.facts)
     drop_except(small, kept)
     assert set(small.state_dict()) == kept
-    small.load_state_dict({n: v for n, v in subject.network.state_dict().items() if n in kept}, assign=True)
+    small.load_state_dict(
+        {n: v for n, v in subject.network.state_dict().items() if n in kept}, strict=False, assign=True
+    )
     for name, buffer in subject.network.named_buffers():  # what a checkpoint does not hold
         if name in kept:
             small.get_submodule(name.rpartition(".")[0])._buffers[name.rpartition(".")[2]] = buffer
