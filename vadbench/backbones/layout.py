@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, ...]
 Probes = Mapping[str, Shape]
-"""Shape of one node's output under the input "base", under "N" with one clip more, and under "T", "H", "W" with that
+"""Shape of one layer's output under the input "base", under "N" with one clip more, and under "T", "H", "W" with that
 size of the input enlarged."""
 
 _GRID = ("T", "H", "W")

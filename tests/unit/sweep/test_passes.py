@@ -111,3 +111,21 @@ def test_flow_is_no_pass_of_its_own_where_clips_are_made_of_it(tiny):
     assert [one.outputs for one in _made_of(_items(words, tiny))] == [("grid",), ("energy",)]
     other = [*words, "backbone.options.cell=8"]
     assert [one.outputs for one in _made_of(_items(other, tiny))] == [("grid",), ("energy",), ("flow",)]
+
+
+def test_only_layers_of_one_backbone_on_the_same_clips_are_merged(tiny):
+    from vadbench.models.base import merged
+
+    words = ["model=fuvas", "dataset=synthetic", "backbone=r3d_18", "backbone.weights=random"]
+    first, second = (item.extractor for item in _items([*words, "model.layer=layer1,layer2"], tiny))
+    together = merged(first, [second])
+    assert together.outputs() == {**first.outputs(), **second.outputs()}
+    for change in ("backbone.clip_stride=3", "backbone.size=[40,40]", "seed=1", "model.short_videos=pad"):
+        (other,) = (item.extractor for item in _items([*words, "model.layer=layer2", change], tiny))
+        assert merged(first, [other]) is None, change
+    (bank,) = (item.extractor for item in _items(["model=fuvas", "dataset=synthetic", "backbone=flow_grid"], tiny))
+    (difference,) = (i.extractor for i in _items(["model=frame_difference", "dataset=synthetic"], tiny))
+    assert merged(bank, [first]) is None
+    assert merged(first, [bank]) is None
+    assert merged(difference, [first]) is None
+    assert merged(first, [difference]) is None
