@@ -36,7 +36,6 @@ FOLDERS = {
 BUILT_IN = "built-in"
 ENTRY_POINTS = "vadbench.plugins"
 VARIABLE = "VADBENCH_PLUGINS"
-_REGISTERS = "import registry"
 
 
 @dataclass(frozen=True)
@@ -265,7 +264,7 @@ def _scan_built_in(kind: str) -> None:
         folder = Path(package.__path__[0])
         for path in sorted(folder.rglob("*.py")):
             # Other modules may import heavy libraries, which naming the parts must not.
-            if _REGISTERS in path.read_text(encoding="utf-8"):
+            if f"registry.{kind}(" in path.read_text(encoding="utf-8"):
                 inside = path.relative_to(folder).with_suffix("").parts
                 importlib.import_module(".".join((package.__name__, *inside)))
 

@@ -6,7 +6,7 @@ import logging
 import os
 import subprocess
 import sys
-from typing import Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -14,8 +14,10 @@ from pydantic.dataclasses import dataclass
 from vadbench import registry
 from vadbench.config.parts import STRICT, PartConfig
 from vadbench.errors import MissingExtra, VadbenchError
-from vadbench.sweep.sweep_folder import SweepFolder
 from vadbench.sweep.worker import thread_variables, work_in
+
+if TYPE_CHECKING:
+    from vadbench.sweep.sweep_folder import SweepFolder
 
 log = logging.getLogger(__name__)
 

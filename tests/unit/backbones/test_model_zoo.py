@@ -96,7 +96,7 @@ def test_a_row_says_what_a_user_must_know() -> None:
 
 
 def test_an_unknown_backbone_gets_the_nearest_names() -> None:
-    with pytest.raises(ConfigError, match=r"Unknown backbone 'x3ds'.*Did you mean: x3d_s"):
+    with pytest.raises(ConfigError, match=r"backbone=x3ds: there is no such backbone.*Did you mean: x3d_s"):
         model_zoo.load_config("x3ds")
 
 
