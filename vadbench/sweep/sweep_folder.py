@@ -126,7 +126,7 @@ class SweepFolder:
         """What workers are to do."""
         given = json.loads((self.path / "work.json").read_text())
         tasks = tuple(Task(tuple(t["words"]), t["label"], t["folder"]) for t in given.pop("tasks"))
-        return Work(tasks=tasks, **given)
+        return Work(tasks=tasks, **{**given, "plugins": tuple(given.get("plugins", ()))})
 
     def write_fault(self, task: Task, reason: str) -> None:
         """Say why a point failed outside its run folder."""
