@@ -12,11 +12,15 @@ def without_written_out(config: Mapping[str, Any]) -> dict[str, Any]:
     """A plain configuration with null where a value writes out its default, so that both are one configuration.
 
     Defaults that follow from other keys: ``model.in_sum`` is all streams that are on, ``regions.foreground_min_area``
-    is ``regions.min_bbox_area``.
+    is ``regions.min_bbox_area``. ``density.level`` goes where it repeats ``model.pca_level``.
     """
     model, regions = dict(config.get("model") or {}), dict(config.get("regions") or {})
+    density = dict(config.get("density") or {})
+    if "pca_level" in model and density.get("level") in (None, model["pca_level"]):
+        density.pop("level", None)
     if model.get("in_sum") == [stream for stream in _STREAMS if model.get(f"use_{stream}_features")]:
         model["in_sum"] = None
     if regions and regions.get("foreground_min_area") == regions.get("min_bbox_area"):
         regions["foreground_min_area"] = None
-    return {**config, **({"model": model} if model else {}), **({"regions": regions} if regions else {})}
+    groups = {"model": model, "regions": regions, "density": density}
+    return {**config, **{name: values for name, values in groups.items() if values}}

@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import BeforeValidator, Field, SkipValidation
 from pydantic.dataclasses import dataclass
 
 from vadbench import registry
 from vadbench.config.parts import STRICT, PartConfig
+from vadbench.config.schema import checked_part
 from vadbench.density.bank import BankKind
 from vadbench.density.base import BaseDensityEstimator, Remember
 from vadbench.density.collecting import CollectingEstimator, as_array, as_given
@@ -28,6 +29,23 @@ if TYPE_CHECKING:
 
 Calibration = Literal["max", "p99.9", "last_group"]
 Count = Annotated[int, Field(ge=1)]
+
+
+def _density(given: Any) -> Any:
+    """Return the typed configuration of the density of one stream, given by its name or with keys."""
+    if given is None or isinstance(given, PartConfig):
+        return given
+    given = {"name": given} if isinstance(given, str) else given
+    if isinstance(given, Mapping) and given.get("name") == "attributes":
+        single = [name for name in registry.names("density") if name != "attributes"]
+        raise ValueError(f"a stream takes one density, such as {', '.join(single)}")
+    try:
+        return checked_part("density", given)
+    except ConfigError as error:
+        raise ValueError(f"as the density of a stream: {error}") from None
+
+
+AnyDensity = Annotated[PartConfig | None, SkipValidation, BeforeValidator(_density)]
 
 
 @dataclass(config=STRICT, kw_only=True)
@@ -45,6 +63,10 @@ class AttributeDensityConfig(PartConfig):
     bank_pose: BankKind
     bank_deep: BankKind
     calibration_samples: Count | None
+    # Any density in place of what the keys above say: NAME, or {name: NAME, ...} with keys; None: as they say.
+    velocity: AnyDensity = None
+    pose: AnyDensity = None
+    deep: AnyDensity = None
 
 
 @registry.density("attributes", config=AttributeDensityConfig)

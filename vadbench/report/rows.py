@@ -231,17 +231,29 @@ def _data(record: Mapping[str, Any]) -> str:
 
 def _settings(config: Mapping[str, Any]) -> dict[str, str]:
     leaves = _leaves(without_written_out(config), "")
-    kept = [(k, v) for k, v in leaves if not k.startswith(_NO_SETTING) and not k.endswith(".name")]
+    kept = [(k, v) for k, v in leaves if not k.startswith(_NO_SETTING) and not _names_a_part(k)]
+    kept += [("density", value) for key, value in leaves if key == "density.name"]
     return {key: "" if value is None else str(value) for key, value in kept}
 
 
+def _names_a_part(key: str) -> bool:
+    return key.endswith(".name") and key.count(".") == 1
+
+
 def _varying(named: Sequence[tuple[dict[str, str], Mapping[str, str]]]) -> list[str]:
-    """Keys that differ between runs of the same names; what differs because the backbone does is no setting."""
+    """Keys that differ between runs of the same names; what differs because backbone or density do is no setting."""
+    keys = sorted({key for _, flat in named for key in flat})
     alike: dict[str, list[Mapping[str, str]]] = {}
+    of_one_density: dict[str, list[Mapping[str, str]]] = {}
     for names, flat in named:
         alike.setdefault(json.dumps(names), []).append(flat)
-    keys = sorted({key for _, flat in named for key in flat})
-    return [key for key in keys if any(len({f.get(key, "") for f in group}) > 1 for group in alike.values())]
+        of_one_density.setdefault(json.dumps([names, flat.get("density")]), []).append(flat)
+
+    def differs(key: str) -> bool:
+        groups = alike if key == "density" else of_one_density
+        return any(len({f.get(key, "") for f in group}) > 1 for group in groups.values())
+
+    return [key for key in keys if differs(key)]
 
 
 def _leaves(values: Mapping[str, Any], prefix: str) -> list[tuple[str, Any]]:

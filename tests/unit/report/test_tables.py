@@ -295,3 +295,25 @@ def test_a_run_that_was_not_evaluated_is_no_repetition_of_one_that_was(tmp_path)
         ("False", "-"),
         ("True", "0.9000 [0.800, 0.950]"),
     ]
+
+
+def test_a_density_has_its_column_and_its_keys_only_where_they_differ_for_it(tmp_path):
+    densities = [{"name": "pca", "level": 0.98}, {"name": "knn", "n_neighbors": 1}, {"name": "knn", "n_neighbors": 3}]
+    for chosen, columns in ((densities[:2], ["density"]), (densities, ["density", "n_neighbors"])):
+        folders = []
+        for i, density in enumerate(chosen):
+            folders.append(_write(tmp_path / str(len(chosen)), f"k{i}"))
+            config = {"model": {"name": "clip_density"}, "density": density}
+            (folders[-1] / "config.yaml").write_text(yaml.safe_dump(config))
+        header = _table(format_rows(rows(folders), "markdown", None))[0]
+        assert [name for name in header if name in ("density", "n_neighbors", "level")] == columns
+
+
+def test_the_level_of_fuvas_is_one_column(tmp_path):
+    folders = []
+    for i, level in enumerate((0.9, 0.95)):
+        folders.append(_write(tmp_path, f"k{i}"))
+        config = {"model": {"name": "fuvas", "pca_level": level}, "density": {"name": "pca", "level": level}}
+        (folders[-1] / "config.yaml").write_text(yaml.safe_dump(config))
+    header = _table(format_rows(rows(folders), "markdown", None))[0]
+    assert "pca_level" in header and "level" not in header

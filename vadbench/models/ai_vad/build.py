@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from vadbench import registry
 from vadbench.backbones.network import torch_device
 from vadbench.density.base import BaseDensityEstimator
@@ -128,23 +130,27 @@ def feature_extractor(config: AiVadConfig, seed: int, device: str) -> FeatureExt
 def density_estimator(
     model: AiVadConfig, config: AttributeDensityConfig, seed: int, device: str
 ) -> CombinedDensityEstimator:
-    """The group ``density``, for the streams that are on."""
-    estimators: dict[str, BaseDensityEstimator] = {}
-    if model.use_velocity_features:
-        estimators["velocity"] = GMMEstimator(
+    """The group ``density``, for the streams that are on: any density that a stream names, else the documented one."""
+    documented: dict[str, Callable[[], BaseDensityEstimator]] = {
+        "velocity": lambda: GMMEstimator(
             config.n_components_velocity,
             calibration=config.calibration_velocity,
             covariance_floor=config.covariance_floor_velocity,
             seed=seed,
-        )
-    if model.use_pose_features:
-        estimators["pose"] = _neighbours(
+        ),
+        "pose": lambda: _neighbours(
             config.n_neighbors_pose, config.calibration_pose, config.bank_pose, config, seed, device
-        )
-    if model.use_deep_features:
-        estimators["deep"] = _neighbours(
+        ),
+        "deep": lambda: _neighbours(
             config.n_neighbors_deep, config.calibration_deep, config.bank_deep, config, seed, device
-        )
+        ),
+    }
+    estimators: dict[str, BaseDensityEstimator] = {}
+    for stream, make in documented.items():
+        if getattr(model, f"use_{stream}_features"):
+            own = getattr(config, stream)
+            estimators[stream] = make() if own is None else registry.get("density", own.name).build(own, seed)
+            estimators[stream].device = device
     return CombinedDensityEstimator(estimators=estimators, in_sum=model.in_sum)
 
 
