@@ -146,10 +146,12 @@ def density_estimator(
         ),
     }
     estimators: dict[str, BaseDensityEstimator] = {}
-    for stream, make in documented.items():
-        if getattr(model, f"use_{stream}_features"):
-            own = getattr(config, stream)
-            estimators[stream] = make() if own is None else registry.get("density", own.name).build(own, seed)
+    for stream in [stream for stream in documented if getattr(model, f"use_{stream}_features")]:
+        own = getattr(config, stream)
+        if own is None:
+            estimators[stream] = documented[stream]()
+        else:
+            estimators[stream] = registry.get("density", own.name).build(own, seed)
             estimators[stream].device = device
     return CombinedDensityEstimator(estimators=estimators, in_sum=model.in_sum)
 
