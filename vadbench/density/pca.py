@@ -13,10 +13,10 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import SkipValidation
 from pydantic.dataclasses import dataclass as checked
 
 from vadbench import registry
@@ -142,9 +142,9 @@ class Pca(BaseDensityEstimator):
     """
 
     def __init__(self, level: float = 0.98, components: str = "enough") -> None:
-        if level <= 0 or (level > 1 and level != int(level)):
+        if not isinstance(level, (int, float)) or level <= 0 or (level > 1 and level != int(level)):
             raise ConfigError(
-                f"level={level}: at most 1 it is a share of variance, above 1 a whole number of components"
+                f"density.level={level}: at most 1 it is a share of variance, above 1 a whole number of components"
             )
         self.level = level
         self.components = one_of("components", components, COMPONENTS)
@@ -230,7 +230,8 @@ class Pca(BaseDensityEstimator):
 class PcaConfig(PartConfig):
     """Principal components (conf/density/pca.yaml)."""
 
-    level: Annotated[float, Field(gt=0)] | None = None  # None: 0.98, or what model.pca_level says
+    # None: 0.98. Pca itself checks it, so that a mistake in model.pca_level, which it follows, is reported once.
+    level: SkipValidation[float | None] = None
     components: Literal["enough", "one_fewer"] = "enough"  # one_fewer: what anomalib does, for comparison
 
 
