@@ -42,6 +42,10 @@ lint: install ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+.PHONY: docs
+docs: install ## write the pages of docs/ that follow from files
+	$(BIN)/python -m scripts.write_docs
+
 .PHONY: ui
 ui: install ## open MLflow on the runs in results/tracking (http://127.0.0.1:5000)
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --workers 1 --backend-store-uri sqlite:///results/tracking/mlflow.db

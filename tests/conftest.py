@@ -1,10 +1,11 @@
-"""What all tests share: where the real clips are."""
+"""What all tests share: where the real clips are, and that every record keeps to its schema."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 

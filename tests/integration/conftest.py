@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from tests.integration.small_ped2 import write_small_ped2
+from tests.records import require_valid
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +30,15 @@ def base_words(small_ped2) -> list[str]:
     words = ["model=fuvas", "dataset=ucsd_ped2", f"dataset.root={small_ped2}", "backbone=flow_grid"]
     words += ["backbone.clip_stride=1", "model.visualizer=false", "model.evaluator=false"]
     return [*words, "runtime.threads=1"]
+
+
+@pytest.fixture(autouse=True)
+def valid_records_of_other_processes(tmp_path: Path) -> Iterator[None]:
+    """Every record that a command or a worker left in the folder of the test is valid; made-up ones have no log."""
+    yield
+    for log in tmp_path.rglob("runs/*/*/*/log.txt"):
+        if (log.parent / "run.json").is_file():
+            require_valid(log.parent)
 
 
 DEADLINE = 250

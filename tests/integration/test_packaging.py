@@ -46,6 +46,7 @@ def test_a_wheel_runs_from_another_folder(wheel: Path, tmp_path: Path) -> None:
     assert sorted(p.name for p in site.iterdir() if not p.name.endswith(".dist-info")) == ["vadbench"]
     shipped = {str(p.relative_to(site / "vadbench" / "conf")) for p in (site / "vadbench" / "conf").rglob("*.yaml")}
     assert shipped == {str(p.relative_to(REPO / "conf")) for p in (REPO / "conf").rglob("*.yaml")}
+    assert (site / "vadbench" / "runs" / "run.v1.schema.json").is_file()
     environment = {**os.environ, "PYTHONPATH": str(site)}
     code = "import vadbench, vadbench.config.paths as p; print(vadbench.__file__); print(p.CONF)"
     where = run([sys.executable, "-c", code], work, environment)

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from tests.records import smallest
 from tests.unit.models.ai_vad.moving import street
 from vadbench.config.compose import compose
 from vadbench.errors import DataError
@@ -88,7 +89,7 @@ def test_mistakes_are_explained(folder: Path, tmp_path: Path) -> None:
         explain(tmp_path, "02")
     other = RunFolder(tmp_path / "other")
     other.begin("", [])
-    other.finish({"names": {"model": "fuvas"}})
+    other.finish(smallest() | {"names": smallest()["names"] | {"model": "fuvas"}})
     with pytest.raises(DataError, match="a run of fuvas, which has no regions"):
         explain(tmp_path / "other", "02")
 

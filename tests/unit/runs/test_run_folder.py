@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.records import smallest
 from vadbench.errors import StoreError
 from vadbench.runs.run_folder import RunFolder, write_atomically
 
@@ -24,7 +25,7 @@ def test_a_folder_is_complete_only_with_its_record(tmp_path: Path) -> None:
     folder.end("failed", "ValueError: no")
     assert folder.state == "failed"
     folder.begin("seed: 0\n", [])
-    folder.finish({"metrics": {}})
+    folder.finish(smallest())
     assert folder.state == "complete" and folder.read()["status"] == "complete"
     assert not (folder.path / "state.json").exists()
 
@@ -32,7 +33,7 @@ def test_a_folder_is_complete_only_with_its_record(tmp_path: Path) -> None:
 def test_a_new_start_takes_the_old_record_away_first(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.begin("", [])
-    folder.finish({"metrics": {}})
+    folder.finish(smallest())
     folder.begin("", [])
     assert not folder.complete
 
@@ -40,10 +41,10 @@ def test_a_new_start_takes_the_old_record_away_first(tmp_path: Path) -> None:
 def test_the_record_is_strict_json(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     values = {"nan": float("nan"), "inf": np.float64("inf"), "np": np.int64(3), "list": np.arange(2), "t": (1, None)}
-    folder.finish(values)
+    folder.finish(smallest() | {"fit": values})
     text = (tmp_path / "run.json").read_text()
     assert "NaN" not in text and "Infinity" not in text
-    read = json.loads(text)
+    read = json.loads(text)["fit"]
     assert (read["nan"], read["inf"], read["np"], read["list"], read["t"]) == (None, None, 3, [0, 1], [1, None])
 
 
