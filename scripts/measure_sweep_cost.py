@@ -43,7 +43,7 @@ def main() -> None:
     lines = [
         "# What a sweep costs against one run",
         "",
-        f"One run: `python -m vadbench {' '.join(given.base)}`. A sweep: `-m` and the words of its row more.",
+        f"One run: `python -m vadbench {' '.join(given.base)}`. A sweep: `-m` and the overrides of its row.",
         "Each started from an empty cache; CPU seconds are those of all its processes. The run is measured before and",
         "after the sweeps, since machines change; ratios are to the mean. Written by scripts/measure_sweep_cost.py.",
         "",

@@ -19,7 +19,7 @@ from vadbench.experiment.fit_and_score import score_dataset
 from vadbench.models.registry import build
 from vadbench.store.features import FeatureStore, keys_of
 
-HEAD = "| setting | words | raw micro | micro | macro | empty frames | new outputs |"
+HEAD = "| setting | overrides | raw micro | micro | macro | empty frames | new outputs |"
 
 
 def main() -> None:
