@@ -32,6 +32,20 @@ test: install lint ## lint, types and the default tests
 test-all: install lint ## all tests, the long ones too
 	$(BIN)/python -m pytest -m "not bench"
 
+.PHONY: coverage
+coverage: install ## the default tests, and which lines of the package they reach
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not bench" --cov --cov-report=term:skip-covered
+
+# The oldest Python that is there; the lowest versions that pyproject.toml allows.
+LOWEST := .venv-lowest
+LOWEST_PYTHON ?= $(firstword $(foreach v,3.10 3.11 3.12 3.13,$(if $(shell python$(v) -V 2>/dev/null),python$(v))) $(PYTHON))
+
+.PHONY: test-lowest
+test-lowest: install ## the default tests with the lowest allowed versions on the oldest Python that is there
+	$(BIN)/uv venv --quiet --clear --python "$$(command -v $(LOWEST_PYTHON))" $(LOWEST)
+	$(BIN)/uv pip install --quiet --resolution lowest-direct -p $(LOWEST)/bin/python -e '.[dev]'
+	$(LOWEST)/bin/python -m pytest -n 2 --dist loadgroup -m "not slow and not bench"
+
 .PHONY: bench
 bench: install ## the tests that compare times: on a quiet machine, one thread
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m bench
@@ -52,4 +66,4 @@ ui: install ## open MLflow on the runs in results/tracking (http://127.0.0.1:500
 
 .PHONY: clean
 clean: ## remove .venv and caches; results stay
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(LOWEST) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .coverage*
