@@ -55,7 +55,7 @@ def one_of(key: str, given: T, choices: Iterable[T]) -> T:
 
 
 def nearest(given: str, choices: Iterable[str]) -> str:
-    """The tail of an error message: the nearest valid choices to ``given``, then the whole list.
+    """Return the tail of an error message: the nearest valid choices to ``given``, then the whole list.
 
     >>> nearest("fuvaz", ["fuvas", "ai_vad"])
     'Did you mean: fuvas? Available: ai_vad, fuvas.'

@@ -28,7 +28,7 @@ def require_writable(folder: Path) -> None:
 
 
 def unwritable(what: str, error: OSError) -> StoreError:
-    """The error for a place of results that can't be written; ``what``: such as "the run folder /a/b"."""
+    """Return the error for a place of results that can't be written; ``what``: such as "the run folder /a/b"."""
     reason = "no room is left on the disk" if is_full(error) else error.strerror or str(error)
     return StoreError(
         f"{what} can't be written ({reason}). Choose another place with results=FOLDER, or make room; finished runs "
@@ -37,7 +37,8 @@ def unwritable(what: str, error: OSError) -> StoreError:
 
 
 def explain(error: OSError) -> str | None:
-    """What to say of any other file that can't be read or written; None if the error is not about a file or disk."""
+    """Return what to say of any other file that can't be read or written; None if the error is not about a file or
+    disk."""
     if is_full(error):
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}no room is left on the disk. Make room; the same command goes on from here."

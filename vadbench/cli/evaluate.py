@@ -42,7 +42,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def run(argv: Sequence[str]) -> int:
-    """The verb ``evaluate``: print the exam of a score file, write JSON where asked; 0 if it could be held."""
+    """Run the command ``evaluate``: print the evaluation of a score file, write JSON where asked; return the status."""
     words = _parser().parse_args(list(argv))
     result, text = exam(words)
     print(text)
@@ -55,7 +55,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 def exam(words: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    """The exam as a JSON-able mapping (but for NaN) and as text."""
+    """Return the exam as a JSON-able mapping (but for NaN) and as text."""
     aligned = _read(words)
     dataset = words.dataset or aligned.dataset
     primary = load_protocol(words.protocol)
@@ -76,7 +76,7 @@ def exam(words: argparse.Namespace) -> tuple[dict[str, Any], str]:
 
 
 def _result(words: argparse.Namespace, aligned: Aligned, found: Evaluation, dataset: str | None) -> dict[str, Any]:
-    """What is written as JSON, but for the orientation."""
+    """Return what is written as JSON, but for the orientation."""
     labels = list(aligned.labels.values())
     complete = not aligned.absent and aligned.n_labelled == sum(y.size for y in labels)
     return {
@@ -108,7 +108,7 @@ def _result(words: argparse.Namespace, aligned: Aligned, found: Evaluation, data
 
 
 def jsonable(value: Any) -> Any:
-    """The same with NaN as null and NumPy numbers as Python's."""
+    """Return the same with NaN as null and NumPy numbers as Python's."""
     if isinstance(value, dict):
         return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -59,7 +59,7 @@ class Plan:
 
 
 def make_plan(words: Sequence[str]) -> Plan:
-    """The plan of the grid ``words``; reads data and hashes it, extracts and fits nothing."""
+    """Return the plan of the grid ``words``; reads data and hashes it, extracts and fits nothing."""
     sweep = Sweep(words, expand(words))
     store = open_store(sweep.config)
     todo = sweep.todo()
@@ -89,7 +89,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 def format_plan(plan: Plan) -> str:
-    """The plan as text."""
+    """Return the plan as text."""
     runs = sum(plan.states.values())
     same = "" if runs == plan.points else f" ({plan.points - runs} are the same run as another)"
     states = ", ".join(f"{count} {state}" for state, count in sorted(plan.states.items()))

@@ -77,7 +77,7 @@ def run_folders(results: Path) -> list[Path]:
 
 
 def read_sweeps(results: Path) -> Iterator[dict[str, Any]]:
-    """The records of sweeps, oldest first: id, command, fingerprints, tally of states."""
+    """Yield the records of sweeps, oldest first: id, command, fingerprints, tally of states."""
     found = []
     for path in results.glob("sweeps/*/sweep.json"):
         try:

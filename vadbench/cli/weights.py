@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _configurations(words: Sequence[str], multirun: bool) -> list[RunConfig]:
-    """What the words compose to; they need not name a data set, which has no weights."""
+    """Return what the words compose to; they need not name a data set, which has no weights."""
     words = list(words)
     if not any(word.split("=")[0] in ("dataset", "experiment") for word in words):
         words.append("dataset=synthetic")
@@ -86,7 +86,7 @@ def _configurations(words: Sequence[str], multirun: bool) -> list[RunConfig]:
 
 
 def needed_files(configs: Iterable[RunConfig]) -> list[WeightsFile]:
-    """The files that runs need, each once, in the order in which they are used; nothing is fetched.
+    """Return the files that runs need, each once, in the order in which they are used; nothing is fetched.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def needed_files(configs: Iterable[RunConfig]) -> list[WeightsFile]:
 
 
 def describe(asked: WeightsFile) -> str:
-    """What is known of a file, over several lines."""
+    """Return what is known of a file, over several lines."""
     file, path = asked.here()
     rows = {
         "needed by": file.asked,
@@ -174,7 +174,7 @@ def _fetch_all(files: Sequence[WeightsFile], folder: Path | None) -> None:
 
 
 def _copy(path: Path, target: Path) -> Path:
-    """A copy that appears only when it is whole; nothing where ``path`` is ``target`` already."""
+    """Copy so that the file appears only when it is whole; nothing where ``path`` is ``target`` already."""
     if target.is_file() and digest_of(target) == digest_of(path):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)

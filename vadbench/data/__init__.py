@@ -9,7 +9,8 @@ if TYPE_CHECKING:
 
 
 def load(name: str, root: str | None = None, **settings: Any) -> Dataset:
-    """The data set ``name`` from Python: ``load("ucsd_ped2", root="/data/ucsd")``; settings as in conf/dataset."""
+    """Return the data set ``name`` from Python: ``load("ucsd_ped2", root="/data/ucsd")``; settings as in
+    conf/dataset."""
     from vadbench.config.compose import compose
     from vadbench.data.registry import load_dataset
 

@@ -227,7 +227,7 @@ def _digests(dataset: Dataset, deep: bool, report: CheckReport) -> None:
 
 
 def format_report(report: CheckReport) -> str:
-    """The report as text for a terminal."""
+    """Return the report as text for a terminal."""
     lines = [
         f"{report.name}: {report.root}",
         f"  tree           {report.tree or '-'}",

@@ -108,7 +108,7 @@ def digest_of(path: Path) -> str:
 
 
 def unpack(archive: Path, folder: Path, max_bytes: int) -> None:
-    """The files of a .zip or .tar.gz in ``folder``; all of them or none.
+    """Unpack the files of a .zip or .tar.gz into ``folder``; all of them or none.
 
     Raises
     ------
@@ -136,7 +136,7 @@ def unpack(archive: Path, folder: Path, max_bytes: int) -> None:
 
 @contextmanager
 def _aside(folder: Path) -> Iterator[Path]:
-    """A folder on the same disk that is removed in the end, whatever happens."""
+    """Yield a folder on the same disk that is removed in the end, whatever happens."""
     place = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=folder))
     try:
         yield place

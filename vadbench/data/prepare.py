@@ -46,7 +46,7 @@ Terms: for research; cite Liu et al., CVPR 2018. Card: datasets/shanghaitech.md"
 
 
 def main(argv: Sequence[str], description: str | None, folder: str, remotes: list[Remote], names: list[str]) -> int:
-    """The command line of a script that prepares the data sets ``names``; its exit status.
+    """Run the command line of a script that prepares the datasets ``names``; return its exit status.
 
     Parameters
     ----------

@@ -26,7 +26,7 @@ _READ_ON_LOAD = 1 << 30  # bytes of images whose headers are looked at on every 
 
 
 def load_dataset(config: DatasetConfig) -> Dataset:
-    """The data set that ``config`` describes: videos selected, labels and masks of one length with their frames.
+    """Return the data set that ``config`` describes: videos selected, labels and masks of one length with their frames.
 
     Frames are not decoded. ``comparable`` is True only for the full official split with its official counts.
 
@@ -84,7 +84,8 @@ def _mixed_sizes(dataset: Dataset) -> list[str]:
 
 
 def _missing_labels(config: DatasetConfig, label_source: str, test: Sequence[Video]) -> list[str]:
-    """A line where some test videos have no labels; an error where a masks root was given and nothing was in it."""
+    """Return a line where some test videos have no labels; an error where a masks root was given and nothing was in
+    it."""
     bare = [video.id for video in test if video.labels is None]
     if config.masks_root and label_source == "none" and all(video.masks is None for video in test):
         raise DataError(
@@ -105,7 +106,8 @@ def _settle(
     policy: Policy,
     warnings: list[str],
 ) -> tuple[Video, ...]:
-    """The selected videos, reconciled and cut to ``max_frames``; what was found on the way goes to ``warnings``."""
+    """Return the selected videos, reconciled and cut to ``max_frames``; what was found on the way goes to
+    ``warnings``."""
     settled = []
     for video in select(videos, wanted, key):
         whole = reconcile(video, policy, warnings)
@@ -115,7 +117,7 @@ def _settle(
 
 
 def select(videos: Sequence[Video], wanted: list[str] | None, key: str) -> list[Video]:
-    """The videos whose id equals or matches one of ``wanted`` (``1`` is ``01`` too); all of them for None."""
+    """Return the videos whose id equals or matches one of ``wanted`` (``1`` is ``01`` too); all of them for None."""
     if wanted is None:
         return list(videos)
     chosen: set[str] = set()
@@ -152,14 +154,14 @@ def first_frames(video: Video, count: int) -> Video:
 
 
 def _is_official(dataset: Dataset) -> bool:
-    """True if every count that can be had without decoding is the official one; masks are not asked for."""
+    """Return True if every count that can be had without decoding is the official one; masks are not asked for."""
     found = counts(dataset)
     wanted = {key: n for key, n in dataset.expected.items() if key != "mask_videos"}
     return bool(wanted) and all(found.get(key, n) == n for key, n in wanted.items())
 
 
 def counts(dataset: Dataset, deep: bool = False) -> dict[str, int]:
-    """What was loaded, under the names of ``Dataset.expected``.
+    """Return what was loaded, under the names of ``Dataset.expected``.
 
     ``train_frames`` is left out where counting them means reading more than a hundred video files, unless ``deep``.
     """
@@ -197,7 +199,7 @@ def faults(dataset: Dataset) -> tuple[str, ...]:
 
 
 def all_warnings(dataset: Dataset) -> tuple[str, ...]:
-    """The warnings of ``dataset`` and what was found since it was loaded, each once."""
+    """Return the warnings of ``dataset`` and what was found since it was loaded, each once."""
     new = [line for line in faults(dataset) if f"{line.split(': ', 1)[1]}; {STANDS_IN}" not in dataset.warnings]
     return (*dataset.warnings, *new)
 

@@ -43,7 +43,7 @@ class MaskSource(Protocol):
     """Pixel ground truth of one video, read a frame at a time."""
 
     def __len__(self) -> int:
-        """Number of frames T."""
+        """Return the number of frames T."""
 
     def __getitem__(self, frame: int) -> np.ndarray:
         """``bool (H, W)``: True where the frame is anomalous."""

@@ -158,7 +158,7 @@ def evaluate(
 
 
 def _listed(protocols: Sequence[Protocol] | str, primary: Protocol) -> list[Protocol]:
-    """The protocols of the card; of all of them the primary is one, also where no packaged file holds it."""
+    """Return the protocols of the card; of all of them the primary is one, also where no packaged file holds it."""
     listed = [named(p) for p in (load_protocols(protocols) if isinstance(protocols, str) else protocols)]
     missing = protocols == "all" and primary.name not in {p.name for p in listed}
     return [*listed, primary] if missing else listed

@@ -63,7 +63,7 @@ def same_videos(first: Mapping[str, Any], second: Mapping[str, Any], names: tupl
 def each_video(
     scores_by_video: Mapping[str, Any], labels_by_video: Mapping[str, Any]
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Checked (video, scores ``float64 (T,)``, labels ``bool (T,)``) in the order of ``scores_by_video``."""
+    """Yield checked (video, scores ``float64 (T,)``, labels ``bool (T,)``) in the order of ``scores_by_video``."""
     same_videos(scores_by_video, labels_by_video, ("scores", "labels"))
     for video, values in scores_by_video.items():
         scores = as_scores(values, video)

@@ -77,7 +77,8 @@ def map_metrics(
 
 
 def _boxes_with_area(detections: pd.DataFrame, n_frames: Mapping[str, int]) -> tuple[pd.DataFrame, int]:
-    """The boxes of known videos that have an area, and how many have none: a detector's fault must not lose a run."""
+    """Return the boxes of known videos that have an area, and how many have none: a detector's fault must not lose a
+    run."""
     known = detections[detections["video"].astype(str).isin(n_frames)]
     flat = (known["x2"] <= known["x1"]) | (known["y2"] <= known["y1"])
     return known[~flat], int(flat.sum())

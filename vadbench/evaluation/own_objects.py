@@ -14,15 +14,16 @@ from vadbench.errors import ConfigError
 
 
 def name_of(thing: Any) -> str:
-    """The qualified name of a function, or of an object's class."""
+    """Return the qualified name of a function, or of an object's class."""
     if isinstance(thing, functools.partial):
         return name_of(thing.func)
     return str(getattr(thing, "__qualname__", type(thing).__qualname__))
 
 
 def identity(part: str, thing: Any) -> dict[str, Any]:
-    """What a record says of ``thing``, which stands in for ``part``: ``object``, its name with its module, and either
-    ``spec``, what its method ``spec()`` returns, or ``source``, 16 hex digits over its source (None if there is none).
+    """Return what a record says of ``thing``, which stands in for ``part``: ``object``, its name with its module, and
+    either ``spec``, what its method ``spec()`` returns, or ``source``, 16 hex digits over its source (None if there is
+    none).
 
     Raises
     ------
@@ -48,7 +49,7 @@ def has_spec(thing: Any) -> bool:
 
 
 def own_metrics(found: Any, evaluator: Any, n_videos: int, protocol: str) -> dict[str, dict[str, Any]]:
-    """The metrics of an evaluator of the user's own as entries of a record; ConfigError if they are none."""
+    """Return the metrics of an evaluator of the user's own as entries of a record; ConfigError if they are none."""
     wanted = "a mapping from the name of a metric to a number, or to an entry with 'value'"
     if not isinstance(found, Mapping):
         raise ConfigError(f"evaluator {name_of(evaluator)} returned {type(found).__name__}; it must return {wanted}")

@@ -43,7 +43,8 @@ def assess(
     seed: int,
     **options: Any,
 ) -> Any:
-    """The evaluation of all test videos whose labels are known; None where it is switched off or nothing is known.
+    """Return the evaluation of all test videos whose labels are known; None where it is switched off or nothing is
+    known.
 
     The detector's ``post_processor`` decides what happens to raw scores (True: ``protocol``; False: nothing; a function
     of your own from scores by video to scores by video, which replaces it), its ``evaluator`` what is computed (True:
@@ -148,7 +149,7 @@ def labelled(
 def with_masks(
     videos: Sequence[Video], scores: Sequence[VideoScores]
 ) -> tuple[dict[str, UpsampledMaps], dict[str, MaskSource]]:
-    """Maps and masks by video id, of the videos that have both; maps are brought to the size of the masks."""
+    """Return maps and masks by video id, of the videos that have both; maps are brought to the size of the masks."""
     maps: dict[str, UpsampledMaps] = {}
     masks: dict[str, MaskSource] = {}
     for video, result in zip(videos, scores, strict=True):

@@ -93,7 +93,8 @@ def _remembered(store: Store, spec: dict[str, Any], name: str, make: Callable[[]
 
 
 def maps_on_disk(folder: Path) -> Keep:
-    """A ``keep`` that moves clip maps into files in ``folder``: memory does not grow with the number of videos."""
+    """Return a ``keep`` that moves clip maps into files in ``folder``: memory does not grow with the number of
+    videos."""
 
     def keep(scores: VideoScores) -> VideoScores:
         if not isinstance(scores.maps, ClipMaps):
@@ -107,8 +108,8 @@ def maps_on_disk(folder: Path) -> Keep:
 
 
 def kept_clip_maps(folder: Path, video: str) -> np.ndarray | None:
-    """The clip maps ``float32 (N, h, w)`` that :func:`maps_on_disk` put into ``folder``, memory-mapped; None if it has
-    none of ``video``."""
+    """Return the clip maps ``float32 (N, h, w)`` that :func:`maps_on_disk` put into ``folder``, memory-mapped; None
+    if it has none of ``video``."""
     path = _map_file(folder, video)
     return np.load(path, mmap_mode="r", allow_pickle=False) if path.is_file() else None
 
@@ -132,7 +133,7 @@ def _bar(videos: tuple[Video, ...], what: str, progress: str) -> Iterator[Video]
 
 
 def _check(video: Video, result: VideoScores) -> None:
-    """A detector that breaks its contract is found out before its numbers are."""
+    """Check what the detector returns: one that breaks its contract is found out before its numbers are."""
     if result.scores.shape != (video.n_frames,) or result.filled.shape != (video.n_frames,):
         raise VadbenchError(
             f"the detector gave {result.scores.shape} scores for the {video.n_frames} frames of video {video.id!r}"

@@ -47,7 +47,7 @@ _NOT_IN_KEY = {
 
 
 def fingerprint(config: Mapping[str, Any], specs: Mapping[str, Any], dataset_digest: str, label_digest: str) -> str:
-    """The key of a run: 16 hex digits over exactly what can change its result.
+    """Return the key of a run: 16 hex digits over exactly what can change its result.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def score_table(videos: Sequence[Video], scores: Sequence[VideoScores]) -> pd.Da
 
 
 def describe_dataset(dataset: Dataset, digest: str, labels: str) -> dict[str, Any]:
-    """What was loaded, exactly, and what of the official split is missing."""
+    """Return what was loaded, exactly, and what of the official split is missing."""
     anomalous = [int(video.labels.sum()) for video in dataset.test if video.labels is not None]
     return {
         "name": dataset.name,
@@ -111,7 +111,7 @@ def describe_dataset(dataset: Dataset, digest: str, labels: str) -> dict[str, An
 
 
 def described(config: RunConfig, dataset: Dataset, objects: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration as it is recorded and keyed: what was used, under the name that is shown.
+    """Return the configuration as it is recorded and keyed: what was used, under the name that is shown.
 
     A protocol whose steps are not those of its file is called so. ``dataset`` is only its name where no configuration
     says how to load it: the record holds what it was. ``objects``: what
@@ -135,7 +135,7 @@ def plugins(config: RunConfig) -> dict[str, dict[str, str]]:
 
 
 def names(config: RunConfig, dataset: Dataset, detector: Detector) -> dict[str, Any]:
-    """The choices that a table shows."""
+    """Return the choices that a table shows."""
     return {
         "model": config.model.name,
         "backbone": config.backbone.name if config.backbone else None,
@@ -160,7 +160,7 @@ def coverage(scores: Sequence[VideoScores]) -> dict[str, Any]:
 
 
 def caveats(record: Mapping[str, Any]) -> list[str]:
-    """What a reader must know before he compares the numbers of this run."""
+    """Return what a reader must know before he compares the numbers of this run."""
     said = []
     data = record["dataset"]
     if data["partial"]:
@@ -182,7 +182,7 @@ def caveats(record: Mapping[str, Any]) -> list[str]:
 
 
 def assumed_clips(config: RunConfig) -> list[str]:
-    """What the protocol assumes of a run's clips where they are other ones; nothing for methods without clips."""
+    """Return what the protocol assumes of a run's clips where they differ; nothing for methods without clips."""
     protocol, backbone = config.protocol, config.backbone
     if protocol.assumes is None or backbone is None:
         return []

@@ -74,7 +74,7 @@ def add_metrics(folder: RunFolder, dataset: Dataset, protocol: Protocol, seed: i
 
 
 def _scores(folder: Path, dataset: Dataset) -> list[VideoScores]:
-    """The raw scores of every test video as the run recorded them, without maps."""
+    """Return the raw scores of every test video as the run recorded them, without maps."""
     table = pd.read_parquet(folder / "scores.parquet").sort_values(["video", "frame"])
     parts = {str(video): part for video, part in table.groupby("video")}
     return [VideoScores(v.id, _column(parts[v.id], "score"), _column(parts[v.id], "filled")) for v in dataset.test]
@@ -85,7 +85,7 @@ def _column(table: pd.DataFrame, name: str) -> np.ndarray:
 
 
 def _maps(folder: Path, video: Video, detector: Any, store: FeatureStore, table: pd.DataFrame | None) -> Any:
-    """The maps of one video: mixed from its clip maps, or drawn from its regions; None if neither is kept."""
+    """Return the maps of one video: mixed from its clip maps, or drawn from its regions; None if neither is kept."""
     clip_maps = kept_clip_maps(folder / "maps", video.id)
     if clip_maps is not None and hasattr(detector, "frame_maps"):
         return detector.frame_maps(video, clip_maps)

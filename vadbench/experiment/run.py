@@ -130,7 +130,7 @@ def check_device(name: str) -> None:
 
 
 def prepare(config: RunConfig, dataset: Dataset | None = None) -> tuple[Dataset, Detector]:
-    """The data set and the detector of ``config``; all that is wrong with either is raised here."""
+    """Return the data set and the detector of ``config``; all that is wrong with either is raised here."""
     dataset = dataset or load_dataset(config.dataset)
     if dataset.loaded_from is None:  # whatever it says of itself: nobody has compared it with the official split
         dataset = replace(dataset, comparable=False)
@@ -161,7 +161,7 @@ def run_folder(
 
 
 def open_store(config: RunConfig) -> FeatureStore:
-    """The feature store of ``config``."""
+    """Return the feature store of ``config``."""
     store = config.store
     path = store.path or Path(config.results) / "cache"
     max_bytes = None if store.max_gb is None else int(store.max_gb * 1e9)
@@ -180,7 +180,7 @@ def track(folder: RunFolder, config: RunConfig, sweep: str | None = None) -> Non
 def _work(
     config: RunConfig, dataset: Dataset, detector: Detector, folder: Path, timings: dict[str, float]
 ) -> dict[str, Any]:
-    """The work of one run; returns its record."""
+    """Do the work of one run and return its record."""
     remarks = assumed_clips(config)
     for remark in remarks:
         log.warning(remark)
@@ -277,7 +277,7 @@ def update(config: RunConfig, dataset: Dataset, detector: Detector, folder: RunF
 
 
 def draw_missing(config: RunConfig, dataset: Dataset, detector: Detector, folder: Path) -> None:
-    """The heat maps that a complete run is asked for and does not have yet."""
+    """Draw the heat maps that a complete run is asked for and does not have yet."""
     count = getattr(config.model, "heatmap_frames", 0)
     if count and getattr(detector, "visualizer", True) is True:
         from vadbench.experiment.redraw import draw_missing_heatmaps

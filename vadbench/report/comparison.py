@@ -89,7 +89,7 @@ def read_scores(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarr
 
 
 def format_comparison(result: Mapping[str, Any]) -> str:
-    """The comparison as text."""
+    """Return the comparison as text."""
     from vadbench.evaluation.intervals.metric_entry import INTERVAL_HEADS, note_lines
 
     lines = [f"first:   {result['first']}", f"second:  {result['second']}", ""]
@@ -109,7 +109,7 @@ def format_comparison(result: Mapping[str, Any]) -> str:
 
 
 def _interval(row: Mapping[str, Any]) -> str:
-    """The interval of the change, whether it holds, and the ranges of the change that stand beside it."""
+    """Return the interval of the change, whether it holds, and the ranges of the change that stand beside it."""
     ends = {
         name: f"[{row[f'{name}_low']:+.4f}, {row[f'{name}_high']:+.4f}]"
         for name in ("ci", "video", "without")

@@ -91,7 +91,7 @@ def draw_heatmaps(video: Video, result: VideoScores, count: int, peak: float, fo
 
 
 def heatmap_paths(result: VideoScores, count: int, folder: Path) -> dict[int, Path]:
-    """The ``count`` frames of a video that are drawn, each with its file."""
+    """Return the ``count`` frames of a video that are drawn, each with its file."""
     frames = sorted(_highest(result.scores, count))
     return {frame: folder / f"heat_{_plain(result.video)}_{frame:05d}.png" for frame in frames}
 
@@ -103,7 +103,8 @@ def hottest(scores: Iterable[VideoScores], share: float = 0.995) -> float:
 
 
 def _highest(scores: np.ndarray, count: int) -> set[int]:
-    """The frames with the highest scores, none within 10 frames of another, so that they show different moments."""
+    """Return the frames with the highest scores, none within 10 frames of another, so that they show different
+    moments."""
     chosen: list[int] = []
     for frame in np.argsort(-scores, kind="stable"):
         if all(abs(int(frame) - other) > 10 for other in chosen):

@@ -42,7 +42,7 @@ class Explanation:
     made_by: dict[str, tuple[int, float]]
 
     def sentence(self) -> str:
-        """What made the score, in words."""
+        """Return what made the score, in words."""
         head = f"video {self.video}, frame {self.frame}: score {self.score:.4f}"
         if self.label is not None:
             head += " (anomalous by ground truth)" if self.label else " (normal by ground truth)"
@@ -80,7 +80,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 def explain(folder: Path, video: str, frame: int | None = None) -> Explanation:
-    """The explanation of one frame, of the highest score in ``video`` if ``frame`` is None.
+    """Return the explanation of one frame, of the highest score in ``video`` if ``frame`` is None.
 
     Raises
     ------
@@ -142,7 +142,7 @@ def load_frame(folder: Path, video: str, frame: int) -> np.ndarray:
 
 
 def draw(found: Explanation, image: np.ndarray, path: Path, top: int = 8) -> None:
-    """The frame with its regions numbered, beside what each stream gave to each of them."""
+    """Draw the frame with its regions numbered, beside what each stream gave to each of them."""
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
@@ -205,7 +205,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
 
 
 def _source(folder: Path, frame: int, n_frames: int) -> int:
-    """The frame whose regions made the score of ``frame``: a later one where it had no partner before it."""
+    """Return the frame whose regions made the score of ``frame``: a later one where it had no partner before it."""
     import yaml
 
     model = yaml.safe_load((folder / "config.yaml").read_text())["model"]

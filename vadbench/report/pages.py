@@ -28,7 +28,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 def page(folder: Path) -> str:
-    """The page of a complete run; DataError if there is none in ``folder``."""
+    """Return the page of a complete run; DataError if there is none in ``folder``."""
     import jinja2
     import pandas as pd
 

@@ -19,7 +19,7 @@ _HEADLINES = {
 
 
 def format_result(record: Mapping[str, Any], folder: Path, existed: bool, store: str | None, card: bool = False) -> str:
-    """What was run, on what, the numbers beside the baselines, the caveats, and the folder as the last line.
+    """Return what was run, on what, the numbers beside the baselines, the caveats, and the folder as the last line.
 
     ``store``: address of the tracking store, None where runs are not tracked. ``card``: with the protocol card, as
     under the protocol ``all``.

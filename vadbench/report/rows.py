@@ -124,7 +124,8 @@ class _Run:
 
     @property
     def metrics(self) -> dict[str, Any]:
-        return self.record.get("metrics", {})
+        metrics: dict[str, Any] = self.record.get("metrics", {})
+        return metrics
 
 
 def rows(folders: Sequence[Path]) -> list[Row]:
@@ -158,8 +159,8 @@ def _row(group: Sequence[_Run], shown: dict[str, str]) -> Row:
 
 
 def _repetitions(group: Sequence[_Run]) -> list[_Run]:
-    """The runs that count, in the order of their seeds: the newest of each seed, or the newest of all where the method
-    does not use its seed."""
+    """Return the runs that count, in the order of their seeds: the newest of each seed, or the newest of all where
+    the method does not use its seed."""
     by_age = sorted(group, key=lambda run: str(run.record.get("created", "")))
     newest = {run.seed: run for run in by_age}
     if len(newest) > 1 and not _uses_seed(list(newest.values())):
@@ -207,7 +208,7 @@ def _names(record: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _digests(record: Mapping[str, Any]) -> dict[str, str]:
-    """What the run was made of; random weights differ with the seed and are no other weights for that."""
+    """Return what the run was made of; random weights differ with the seed and are no other weights for that."""
     weights = [w for w in record.get("weights", []) if w.get("name") != "random"]
     found = (
         record["dataset"].get("digest"),

@@ -52,7 +52,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 def find_runs(folder: Path) -> list[Path]:
-    """The run folders below ``folder``: of a results folder, a part of it, one run, or the points of a sweep."""
+    """Return the run folders below ``folder``: of a results folder, a part of it, one run, or the points of a sweep."""
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder. Give a results folder, a part of it, or a sweep folder.")
     if (folder / "run.json").is_file():
@@ -66,7 +66,7 @@ def find_runs(folder: Path) -> list[Path]:
 
 
 def sweep_table(folders: Sequence[RunFolder], points: Sequence[Mapping[str, Any]]) -> str:
-    """The points of a sweep: complete ones as a table, then every other one with its state, reason and log."""
+    """Return the points of a sweep: complete ones as a table, then every other one with its state, reason and log."""
     parts = []
     found = rows([folder.path for folder in folders])
     if found:
@@ -148,7 +148,7 @@ def _shouted(key: str, text: str) -> str:
 
 
 def _short(key: str, keys: Sequence[str]) -> str:
-    """The last part of a key where that is enough to tell it from the others."""
+    """Return the last part of a key where that is enough to tell it from the others."""
     leaf = key.rpartition(".")[2]
     return leaf if sum(k.rpartition(".")[2] == leaf for k in keys) == 1 else key
 

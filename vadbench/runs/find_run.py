@@ -13,12 +13,12 @@ RUN_HELP = "folder of a run, or its id (the last part of the folder), or the fir
 
 
 def add_results(parser: argparse.ArgumentParser) -> None:
-    """The option that says where runs given by their ids are looked for."""
+    """Add the option that says where runs given by their ids are looked for."""
     parser.add_argument("--results", type=Path, default=Path("results"), help="where ids are looked for (%(default)s)")
 
 
 def find_run(given: str | Path, results: Path) -> Path:
-    """The folder of the complete run that ``given`` means.
+    """Return the folder of the complete run that ``given`` means.
 
     Raises
     ------

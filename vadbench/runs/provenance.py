@@ -19,7 +19,7 @@ _PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas",
 
 
 def now() -> str:
-    """The time in UTC, to the second."""
+    """Return the time in UTC, to the second."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
@@ -41,7 +41,7 @@ def peak_memory_mb() -> float:
 
 @cache
 def environment() -> dict[str, Any]:
-    """The machine, the packages and the source that ran, as they were when this process first asked."""
+    """Return the machine, the packages and the source that ran, as they were when this process first asked."""
     installed = {d.metadata["Name"]: d.version for d in metadata.distributions()}
     versions = {package: installed.get(package) for package in ("vadbench", *_PACKAGES)}
     return {

@@ -49,11 +49,11 @@ class RunFolder:
             return state
 
     def lock(self, timeout: float = -1) -> FileLock:
-        """What a run holds while it is at work, beside its folder; ``timeout`` in seconds, -1 waits for ever."""
+        """Return what a run holds while it is at work, beside its folder; ``timeout`` in seconds, -1 waits for ever."""
         return FileLock(self.path.with_suffix(".lock"), timeout=timeout)
 
     def mark(self) -> dict[str, Any]:
-        """What an unfinished run says of itself: state, host, pid, since, reason; empty if it says nothing."""
+        """Return what an unfinished run says of itself: state, host, pid, since, reason; empty if it says nothing."""
         try:
             mark = json.loads((self.path / "state.json").read_text())
         except (OSError, ValueError):
@@ -64,7 +64,7 @@ class RunFolder:
         return "complete" if self.complete else str(self.mark().get("state", "absent"))
 
     def read(self) -> dict[str, Any]:
-        """The record of a complete run."""
+        """Return the record of a complete run."""
         record = json.loads((self.path / "run.json").read_text())
         assert isinstance(record, dict)
         return record

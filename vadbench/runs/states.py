@@ -23,12 +23,12 @@ def settle(folder: RunFolder) -> None:
 
 
 def tried_since(folder: RunFolder, since: float) -> bool:
-    """True if a run that did not finish began or ended after ``since`` (seconds since the epoch)."""
+    """Return True if a run that did not finish began or ended after ``since`` (seconds since the epoch)."""
     return _changed(folder.path / "state.json") >= since
 
 
 def complete_since(folder: RunFolder, since: float) -> bool:
-    """True if the run was completed after ``since``."""
+    """Return True if the run was completed after ``since``."""
     return _changed(folder.path / "run.json") >= since
 
 

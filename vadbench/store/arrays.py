@@ -90,7 +90,7 @@ def write(file: IO[bytes], arrays: Mapping[str, np.ndarray]) -> tuple[str, int]:
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a file, read-only and memory-mapped; ValueError if it is not a whole safetensors file."""
+    """Return the arrays of a file, read-only and memory-mapped; ValueError if it is not a whole safetensors file."""
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size < 8:

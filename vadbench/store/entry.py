@@ -53,11 +53,11 @@ class Entry:
         return self.root / "locks" / f"{self.key}.lock"
 
     def complete(self) -> bool:
-        """True if the manifest exists. Cheap; says nothing of damage done later."""
+        """Return True if the manifest exists. Cheap; says nothing of damage done later."""
         return self.manifest.is_file()
 
     def note(self) -> dict[str, Any] | None:
-        """The manifest, or None if there is none that can be read."""
+        """Return the manifest, or None if there is none that can be read."""
         try:
             note = json.loads(self.manifest.read_text())
         except (FileNotFoundError, NotADirectoryError):
@@ -67,7 +67,7 @@ class Entry:
         return note if isinstance(note, dict) and "sha256" in note and "bytes" in note else None
 
     def open(self) -> dict[str, np.ndarray] | None:
-        """The arrays, memory-mapped and read-only; None if the entry is absent or damaged (damage is logged)."""
+        """Return the arrays, memory-mapped and read-only; None if the entry is absent or damaged (damage is logged)."""
         if not self.complete():
             return None
         fault = self.fault()
@@ -86,7 +86,7 @@ class Entry:
         return None
 
     def fault(self, *, fresh: bool = False) -> str | None:
-        """What is wrong with the entry, or None. The digest is read once a process, or always if ``fresh``."""
+        """Return what is wrong with the entry, or None. The digest is read once a process, or always if ``fresh``."""
         note = self.note()
         if note is None:
             return "its manifest can't be read"
@@ -156,7 +156,7 @@ def leftovers(root: Path) -> Iterator[Path]:
 
 
 def left_behind(temporary: Path) -> bool:
-    """True if a temporary file's writer is known to be dead: its process on this machine is gone."""
+    """Return True if a temporary file's writer is known to be dead: its process on this machine is gone."""
     host, pid = temporary.name.split(".")[-4:-2] if temporary.name.count(".") >= 4 else ("", "")
     if host != _safe_host() or not pid.isdigit():
         return False  # another machine's: it may still be writing

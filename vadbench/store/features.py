@@ -60,7 +60,7 @@ def keys_of(extractor: Extractor, video: Video, dtype: str, video_digest: str | 
 
 
 def _of_source(store: Store, extractor: Extractor, video: Video, video_digest: str | None) -> dict[str, Features]:
-    """The outputs that those of ``extractor`` are built on, made where they are missing."""
+    """Return the outputs that those of ``extractor`` are built on, made where they are missing."""
     source = source_of(extractor)
     return store.get(source, video, video_digest) if source is not None else {}
 
@@ -292,7 +292,7 @@ class FeatureStore:
             )
 
     def _note(self, name: str, spec: Mapping[str, Any], video: Video, digest: str) -> dict[str, Any]:
-        """What the manifest says of the entry beside what every manifest says."""
+        """Return what the manifest says of the entry beside what every manifest says."""
         return {
             "output": name,
             "spec": dict(spec),

@@ -22,7 +22,7 @@ def digest(value: Any) -> str:
 
 
 def feature_key(spec: Mapping[str, Any], video_digest: str, decoder: str, dtype: str) -> str:
-    """The key of one extractor output of one video.
+    """Return the key of one extractor output of one video.
 
     Parameters
     ----------
@@ -38,5 +38,5 @@ def feature_key(spec: Mapping[str, Any], video_digest: str, decoder: str, dtype:
 
 
 def derived_key(name: str, spec: Mapping[str, Any]) -> str:
-    """The key of arrays that were computed from features, such as a decomposition; they are stored exactly."""
+    """Return the key of arrays that were computed from features, such as a decomposition; they are stored exactly."""
     return digest({"format": FORMAT, "derived": name, "spec": dict(spec)})

@@ -31,7 +31,7 @@ class Held:
 
 
 def held(root: Path) -> list[Held]:
-    """The complete entries under ``root``, longest unused first."""
+    """Return the complete entries under ``root``, longest unused first."""
     found = []
     for entry in entries(root):
         try:

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 def is_remote(path: str | Path) -> bool:
-    """True for a URL with a protocol, such as ``s3://bucket/x``; False for a folder."""
+    """Return True for a URL with a protocol, such as ``s3://bucket/x``; False for a folder."""
     return "://" in str(path)
 
 
@@ -96,7 +96,8 @@ class Remote:
         return True
 
     def _files(self) -> tuple[Any, str]:
-        """The file system and the base path in it; opened anew after a fork, which some back ends don't survive."""
+        """Return the file system and the base path in it; opened anew after a fork, which some back ends don't
+        survive."""
         if self._opened is None or self._opened[0] != os.getpid():
             import fsspec.core
 

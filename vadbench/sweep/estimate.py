@@ -27,7 +27,7 @@ class Experience:
         self._points = _point_seconds(results)
 
     def extraction(self, outputs: Mapping[str, Mapping[str, Any]], frames: int) -> float | None:
-        """Expected seconds to extract ``outputs`` of ``frames`` frames; None without experience.
+        """Return expected seconds to extract ``outputs`` of ``frames`` frames; None without experience.
 
         The same outputs count first, else those of the same architecture at another layer.
         """
@@ -41,7 +41,7 @@ class Experience:
         return total
 
     def point(self, dataset: str, model: str) -> float | None:
-        """Expected seconds of one point without extraction; None without experience."""
+        """Return expected seconds of one point without extraction; None without experience."""
         times = self._points.get((dataset, model)) or self._points.get(("", model))
         return median(times) if times else None
 
@@ -78,7 +78,7 @@ def _point_seconds(results: Path) -> dict[tuple[str, str], list[float]]:
 
 
 def total(parts: Sequence[float | None]) -> float | None:
-    """The sum, or None if a part is unknown."""
+    """Return the sum, or None if a part is unknown."""
     known = [part for part in parts if part is not None]
     return sum(known) if len(known) == len(parts) else None
 

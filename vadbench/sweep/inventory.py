@@ -52,14 +52,14 @@ class Inventory:
         self._datasets: dict[str, Dataset] = {}
 
     def dataset(self, point: Point) -> Dataset:
-        """The data set of a point."""
+        """Return the data set of a point."""
         key = json.dumps(asdict(point.config.dataset), sort_keys=True, default=str)
         if key not in self._datasets:
             self._datasets[key] = load_dataset(point.config.dataset)
         return self._datasets[key]
 
     def item(self, point: Point) -> Item:
-        """A point with its data, extractor and folder, or with the reason why there are none."""
+        """Return a point with its data, extractor and folder, or with the reason why there are none."""
         try:
             dataset, detector = prepare(point.config, self.dataset(point))
             folder = run_folder(point.config, dataset, detector)

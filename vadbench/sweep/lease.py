@@ -23,7 +23,7 @@ _POLL_S = 0.2
 
 
 def visible_gpus(environment: Mapping[str, str] = os.environ) -> list[str]:
-    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them; none if there are none."""
+    """Return the GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them; none if there are none."""
     chosen = environment.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
         return [name.strip() for name in chosen.split(",") if name.strip() not in ("", "-1")]
@@ -36,7 +36,7 @@ def visible_gpus(environment: Mapping[str, str] = os.environ) -> list[str]:
 
 
 def scheduled(environment: Mapping[str, str] = os.environ) -> bool:
-    """True where Slurm or Ray has given this process its GPU."""
+    """Return True where Slurm or Ray has given this process its GPU."""
     return any(name in environment for name in _SCHEDULERS)
 
 

@@ -138,7 +138,7 @@ class Sweep:
         return rows
 
     def state(self, item: Item) -> str:
-        """The state of a point: that of its run folder, or failed if it has none."""
+        """Return the state of a point: that of its run folder, or failed if it has none."""
         if item.folder is None:
             return "failed"
         state = item.folder.state

@@ -33,7 +33,7 @@ class Pass:
 
 
 def passes(items: Sequence[Item]) -> list[Pass]:
-    """The fewest passes that make all features of ``items``, in the order in which they are first needed."""
+    """Return the fewest passes that make all features of ``items``, in the order in which they are first needed."""
     found: dict[str, Pass] = {}
     for dataset, group in _by_dataset(items):
         on_the_way = set()
@@ -62,7 +62,7 @@ def _by_dataset(items: Sequence[Item]) -> list[tuple[Dataset, list[Item]]]:
 
 
 def _key(dataset: Dataset) -> str:
-    """What tells the videos of one data set from those of another."""
+    """Return what tells the videos of one data set from those of another."""
     return digest([[v.id, v.source.digest(), v.source.decoder] for v in (*dataset.train, *dataset.test)])
 
 

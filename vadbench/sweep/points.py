@@ -31,7 +31,7 @@ class Point:
 
 
 def expand(words: Sequence[str]) -> list[Point]:
-    """The points of a grid, in the order in which the words name their values, the last word varying fastest.
+    """Return the points of a grid, in the order in which the words name their values, the last word varying fastest.
 
     ``words`` are in Hydra's override grammar: ``a=1,2``, ``seed=range(3)``, ``choice(...)``.
 

@@ -78,7 +78,7 @@ class SweepFolder:
 
     @classmethod
     def of(cls, results: Path, items: Sequence[Item]) -> SweepFolder:
-        """The folder of the sweep over ``items``: the same points, the same folder, whoever launches them."""
+        """Return the folder of the sweep over ``items``: the same points, the same folder, whoever launches them."""
         config = items[0].point.config
         words = [sorted(w for w in item.point.words if not w.lstrip("+~").startswith(_NO_POINT)) for item in items]
         return cls(results / "sweeps" / f"{config.dataset.name}-{config.model.name}-{digest(sorted(words))[:8]}")
@@ -119,11 +119,11 @@ class SweepFolder:
         return (self.path / "began.txt").stat().st_mtime
 
     def write_work(self, work: Work) -> None:
-        """What workers are to do."""
+        """Return what workers are to do."""
         write_atomically(self.path / "work.json", json.dumps(asdict(work), indent=1))
 
     def read_work(self) -> Work:
-        """What workers are to do."""
+        """Return what workers are to do."""
         given = json.loads((self.path / "work.json").read_text())
         tasks = tuple(Task(tuple(t["words"]), t["label"], t["folder"]) for t in given.pop("tasks"))
         return Work(tasks=tasks, **{**given, "plugins": tuple(given.get("plugins", ()))})
@@ -147,7 +147,7 @@ class SweepFolder:
         return str(reason)
 
     def read(self) -> dict[str, Any]:
-        """The record, empty if there is none."""
+        """Return the record, empty if there is none."""
         try:
             record = json.loads((self.path / "sweep.json").read_text())
         except (OSError, ValueError):

@@ -126,7 +126,7 @@ def _own_first(pairs: list[Any], rank: int, world: int) -> list[Any]:
 
 
 def _wanted(item: Item, work: Work) -> bool:
-    """True unless a point is done, was tried in this start, or is in another worker's hands."""
+    """Return True unless a point is done, was tried in this start, or is in another worker's hands."""
     from vadbench.runs.states import complete_since, tried_since
 
     assert item.folder is not None

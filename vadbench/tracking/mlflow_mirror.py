@@ -29,8 +29,8 @@ _SQLITE = "sqlite:///"
 
 
 def tracking_uri(config: TrackingConfig, results: Path) -> str:
-    """The URI of the store: the configured one, else that of MLFLOW_TRACKING_URI, else SQLite under ``results``; always
-    absolute."""
+    """Return the URI of the store: the configured one, else that of MLFLOW_TRACKING_URI, else SQLite under
+    ``results``; always absolute."""
     uri = config.uri or os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
         return f"{_SQLITE}{results.absolute() / 'tracking' / 'mlflow.db'}"
@@ -129,7 +129,7 @@ class Mirror:
         return True
 
     def experiment(self, name: str) -> str:
-        """The id of an experiment, made if need be."""
+        """Return the id of an experiment, made if need be."""
         if name not in self._experiments:
             found = self._client.get_experiment_by_name(name)
             if found is not None and found.lifecycle_stage == "deleted":
@@ -142,7 +142,8 @@ class Mirror:
         return self._experiments[name]
 
     def parent(self, sweep: str, folder: Path, name: str | None = None) -> str:
-        """The entry of a sweep in the experiment of ``folder``'s run, made if need be under ``name``; its run id."""
+        """Return the entry of a sweep in the experiment of ``folder``'s run, made if need be under ``name``; its run
+        id."""
         entry = read_entry(folder)
         experiment = self.experiment(entry.experiment if entry else experiment_of(folder))
         for run in self._search(experiment, f"tags.`{SWEEP}` = '{sweep}'"):
@@ -177,7 +178,7 @@ class Mirror:
         return closed
 
     def _known(self, experiment: str, entry: RunEntry) -> tuple[Any, list[Any]]:
-        """The finished, up-to-date entry of a run if there is one, and all others of the same run."""
+        """Return the finished, up-to-date entry of a run if there is one, and all others of the same run."""
         current, stale = None, []
         for run in self._search(experiment, f"tags.`{FINGERPRINT}` = '{entry.tags[FINGERPRINT]}'"):
             good = run.info.status == entry.status and run.data.tags.get(CONTENT) == entry.tags[CONTENT]
@@ -241,7 +242,7 @@ def _import_client(uri: str) -> None:
 
 
 def _connect(uri: str) -> Any:
-    """A client of the store at ``uri``; the first contact with a new SQLite file makes its tables (seconds)."""
+    """Return a client of the store at ``uri``; the first contact with a new SQLite file makes its tables (seconds)."""
     from mlflow.tracking import MlflowClient
 
     started = time.perf_counter()
@@ -264,7 +265,7 @@ def _first_contact(ask: Callable[[str], Any], experiment: str) -> None:
 
 @contextmanager
 def opened(config: TrackingConfig, results: Path) -> Iterator[Mirror | None]:
-    """The mirror of a configuration, or None (with a warning) where it is off or can't be reached."""
+    """Return the mirror of a configuration, or None (with a warning) where it is off or can't be reached."""
     if config.name == "none":
         yield None
         return

@@ -67,7 +67,7 @@ def safe_name(name: str) -> str:
 
 
 def read_entry(folder: Path) -> RunEntry | None:
-    """The entry of a run folder in any state but running; None if there is nothing to tell yet."""
+    """Return the entry of a run folder in any state but running; None if there is nothing to tell yet."""
     record = _json(folder / "run.json")
     if record is not None:
         return _of_complete(folder, record)
@@ -125,12 +125,12 @@ def _of_unfinished(folder: Path, state: str) -> RunEntry:
 
 
 def experiment_of(folder: Path) -> str:
-    """The experiment of a run folder that may hold nothing to tell yet."""
+    """Return the experiment of a run folder that may hold nothing to tell yet."""
     return _chosen(_yaml(folder / "config.yaml"), "experiment") or _data_set(folder)
 
 
 def _chosen(config: Mapping[str, Any], key: str) -> str | None:
-    """What ``tracking.<key>`` of the run said, if anything."""
+    """Return what ``tracking.<key>`` of the run said, if anything."""
     value = (config.get("tracking") or {}).get(key)
     return str(value) if value else None
 
@@ -140,14 +140,14 @@ def _data_set(folder: Path) -> str:
 
 
 def _title(names: Mapping[str, Any], config: Mapping[str, Any], seed: Any) -> str:
-    """What the list of runs shows: enough to tell the points of a usual sweep apart."""
+    """Return what the list of runs shows: enough to tell the points of a usual sweep apart."""
     level = config.get("model", {}).get("pca_level")
     parts = [names.get("model"), names.get("backbone"), names.get("layer"), None if level is None else f"pca {level}"]
     return " ".join(str(p) for p in (*parts, f"seed {seed}") if p is not None)
 
 
 def _params(names: Mapping[str, Any], config: Mapping[str, Any], seed: Any) -> dict[str, str]:
-    """The choices that a person compares: flat, no paths, no switches of the machine."""
+    """Return the choices that a person compares: flat, no paths, no switches of the machine."""
     found: dict[str, Any] = {**names, "seed": seed}
     for group, values in config.items():
         if isinstance(values, Mapping) and group not in _NO_SETTINGS:
@@ -208,7 +208,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def dataset_digest(data: Mapping[str, Any]) -> str:
-    """The digest of a data set, short enough for MLflow."""
+    """Return the digest of a data set, short enough for MLflow."""
     return str(data.get("digest") or "unknown")[:_DIGEST]
 
 

@@ -99,7 +99,7 @@ def reference_labels(config: DatasetConfig) -> dict[str, np.ndarray]:
 
 
 def clip_ids(config: DatasetConfig) -> dict[str, list[str]]:
-    """The official clips of each split."""
+    """Return the official clips of each split."""
     test = [f"{n:02d}" for n in range(1, 22)]
     if config.name == "avenue17":
         test = [clip for clip in test if clip not in AVENUE17_LEAVES_OUT]
@@ -107,7 +107,7 @@ def clip_ids(config: DatasetConfig) -> dict[str, list[str]]:
 
 
 def _is_base(folder: Path) -> bool:
-    """True where the clips are; the ground truth's demo has a ``testing_videos`` folder too, which is none."""
+    """Return True where the clips are; the ground truth's demo has a ``testing_videos`` folder too, which is none."""
     if (folder / "testing_label_mask").is_dir():
         return False
     return any(find_split(folder, names, _CLIP) for names in _SPLITS)
@@ -137,7 +137,7 @@ def _masks(folders: list[Path], policy: Policy) -> dict[str, MaskSource]:
 def _with_labels(
     test: list[Path], masks: dict[str, MaskSource], folders: list[Path], policy: Policy
 ) -> tuple[list[Video], str]:
-    """The test videos and where their labels came from: the masks, ``avenue.mat`` for clips without."""
+    """Return the test videos and where their labels came from: the masks, ``avenue.mat`` for clips without."""
     lacking = any(number_id(path.stem) not in masks for path in test)
     mat = next((f / "avenue.mat" for r in folders if (f := find_folder(r, _has_mat))), None) if lacking else None
     listed = read_mat(mat) if mat else {}

@@ -49,7 +49,7 @@ class FolderConfig(DatasetConfig):
 
 @registry.dataset("folder", config=FolderConfig)
 def load(config: FolderConfig) -> Dataset:
-    """The videos of ``root/train`` and ``root/test`` with the labels, masks and tracks beside them.
+    """Return the videos of ``root/train`` and ``root/test`` with the labels, masks and tracks beside them.
 
     A video's id is its file's name without suffix, or its folder's name.
 
@@ -170,7 +170,8 @@ _FRAMES = {"frames", "images", "image", "img", "imgs", "rgb", "jpg", "png"}
 
 
 def _too_deep(split: Path) -> str:
-    """What to move where if the videos are further down than directly in ``split``; empty where there are none."""
+    """Return what to move where if the videos are further down than directly in ``split``; empty where there are
+    none."""
     found = find_folder(split, lambda folder: folder != split and any(map(_is_video, _entries_of(folder))), depth=2)
     if found is None:
         return ""

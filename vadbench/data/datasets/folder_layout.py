@@ -23,7 +23,7 @@ def find_folder(
     depth: int = 3,
     enter: Callable[[Path], bool] = lambda folder: True,
 ) -> Path | None:
-    """The first folder at or below ``root`` that ``accept`` takes, nearest first, then by name.
+    """Return the first folder at or below ``root`` that ``accept`` takes, nearest first, then by name.
 
     Folders that ``enter`` refuses are left out with all that is below them.
     """
@@ -47,12 +47,12 @@ def _children(folder: Path) -> list[Path]:
 
 
 def is_stray(name: str) -> bool:
-    """True for what file managers and archivers leave behind."""
+    """Return True for what file managers and archivers leave behind."""
     return name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 
 def find_split(base: Path, names: tuple[str, ...], pattern: str = ".*") -> Path | None:
-    """The first of ``names`` (paths below ``base``) that holds videos whose stem matches ``pattern``."""
+    """Return the first of ``names`` (paths below ``base``) that holds videos whose stem matches ``pattern``."""
     for name in names:
         if (base / name).is_dir() and next(video_entries(base / name, pattern), None):
             return base / name
@@ -69,7 +69,7 @@ def video_entries(folder: Path, pattern: str = ".*") -> Iterator[Path]:
 
 
 def open_source(path: Path, policy: Policy) -> Source:
-    """The frames of a video file or a folder of images."""
+    """Return the frames of a video file or a folder of images."""
     return ImageFolder(path, policy) if path.is_dir() else VideoFile(path, policy)
 
 
@@ -87,7 +87,7 @@ def label_roots(config: DatasetConfig) -> list[Path]:
 
 
 def required_root(root: str | None, name: str, expected: str) -> Path:
-    """The root as a path that exists, or a DataError that shows what was expected."""
+    """Return the root as a path that exists, or a DataError that shows what was expected."""
     if root is None:
         raise DataError(f"dataset.root is not set. Set it to the folder that holds {name}:\n{expected}")
     path = Path(root).expanduser()
@@ -101,18 +101,18 @@ def required_root(root: str | None, name: str, expected: str) -> Path:
 
 
 def near_folder(path: str) -> str:
-    """The nearest folder above ``path`` that exists, as a tree."""
+    """Return the nearest folder above ``path`` that exists, as a tree."""
     near = next((p for p in Path(path).expanduser().absolute().parents if p.is_dir()), Path())
     return f"The nearest one that exists:\n{show_tree(near)}"
 
 
 def card(name: str) -> str:
-    """The page about a data set, where it comes from and how to get it."""
+    """Return the page about a data set, where it comes from and how to get it."""
     return f"datasets/{re.sub('(_ped[12]|17)$', '', name)}.md"
 
 
 def not_recognised(root: Path, name: str, expected: str, accept: Callable[[Path], bool]) -> DataError:
-    """The error for a root without anything that looks like the data set, which ``accept`` takes a folder for."""
+    """Return the error for a root without anything that looks like the data set, which ``accept`` tells."""
     return DataError(
         f"dataset.root={root}: this does not look like {name}. {meant_above(root, accept)}"
         f"It holds:\n{show_tree(root)}\nExpected:\n{expected}\n"

@@ -68,7 +68,7 @@ def _official() -> dict[str, dict[str, np.ndarray]]:
 
 
 def as_table(labels: dict[str, np.ndarray]) -> bytes:
-    """The packed table of file digest to ``bool (T,)``; how the tables in this folder were made."""
+    """Return the packed table of file digest to ``bool (T,)``; how the tables in this folder were made."""
     lines = ["sha256\tframes\tanomalous"]
     for digest, values in labels.items():
         edges = np.flatnonzero(np.diff(np.concatenate([[0], values.astype(np.int8), [0]])))

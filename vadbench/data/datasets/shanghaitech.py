@@ -91,7 +91,7 @@ def load(config: ShanghaiTechConfig) -> Dataset:
 
 
 def _is_base(folder: Path) -> bool:
-    """True where the clips are."""
+    """Return True where the clips are."""
     return any(find_split(folder, names, _CLIP) for names in _SPLITS)
 
 
@@ -101,18 +101,19 @@ def reference_labels(config: ShanghaiTechConfig) -> dict[str, np.ndarray]:
 
 
 def clip_ids(config: ShanghaiTechConfig) -> dict[str, list[str]]:
-    """The test clips that there are labels of, in the chosen scenes; nothing is known of the training videos' names."""
+    """Return the test clips that there are labels of, in the chosen scenes; nothing is known of the training videos'
+    names."""
     labelled = [Path(clip) for clip in reference_labels(config)]
     return {"test": [path.name for path in labelled if not config.scenes or scene_of(path) in config.scenes]}
 
 
 def scene_of(path: Path) -> int:
-    """The scene's number: ``01_0014`` is in scene 1."""
+    """Return the scene's number: ``01_0014`` is in scene 1."""
     return int(path.stem.partition("_")[0])
 
 
 def _scenes(scenes: list[int] | None, paths: list[Path]) -> set[int]:
-    """The scenes to load; DataError naming those that are there if one is not."""
+    """Return the scenes to load; DataError naming those that are there if one is not."""
     there = {scene_of(path) for path in paths}
     missing = set(scenes or ()) - there
     if missing:
@@ -130,7 +131,7 @@ def _video(path: Path, policy: Policy) -> Video:
 def _test_video(
     path: Path, frame_masks: dict[str, Path], pixel_masks: dict[str, Path], policy: Policy
 ) -> tuple[Video, str]:
-    """A test video and where its labels came from."""
+    """Return a test video and where its labels came from."""
     clip = path.stem
     masks = StackMasks(pixel_masks[clip]) if clip in pixel_masks else None
     labels: np.ndarray | None = None

@@ -94,12 +94,13 @@ def load(config: DatasetConfig) -> Dataset:
 
 
 def _is_damaged(mask: ImageMasks, policy: Policy) -> bool:
-    """True for masks that will be left out, with a record."""
+    """Return True for masks that will be left out, with a record."""
     return policy.on_fault == "skip" and bool(mask.unsound())
 
 
 def reference_labels(config: DatasetConfig) -> dict[str, np.ndarray]:
-    """The official labels of every test clip, of those too whose frames are not there; empty without the ``.m``."""
+    """Return the official labels of every test clip, of those too whose frames are not there; empty without the
+    ``.m``."""
     number = config.name[-1]
     labels, source = _labels(label_roots(config), number)
     if labels is None or not source.endswith(".m"):
@@ -110,7 +111,7 @@ def reference_labels(config: DatasetConfig) -> dict[str, np.ndarray]:
 
 
 def clip_ids(config: DatasetConfig) -> dict[str, list[str]]:
-    """The official clips of each split."""
+    """Return the official clips of each split."""
     official = OFFICIAL[config.name]
     return {split: [f"{n:02d}" for n in range(1, official[f"{split}_videos"] + 1)] for split in ("train", "test")}
 
@@ -143,7 +144,7 @@ def expected_tree(name: str) -> str:
 
 
 def _splits(root: Path, number: str, name: str) -> tuple[list[Path], list[Path], str]:
-    """The clips' folders of the first tree that holds frames, and which tree it is."""
+    """Return the clips' folders of the first tree that holds frames, and which tree it is."""
     found = _base(root, number)
     other = _other(number)
     if found is None and _base(root, other):
@@ -160,7 +161,7 @@ def _splits(root: Path, number: str, name: str) -> tuple[list[Path], list[Path],
 
 
 def _base(root: Path, number: str) -> tuple[Path, str, tuple[tuple[str, ...], ...], str] | None:
-    """The folder that holds the splits, with its entry of the table of trees. The official tree goes first."""
+    """Return the folder that holds the splits, with its entry of the table of trees. The official tree goes first."""
     for tree, splits, clips in _TREES:
         base = _find(root, number, partial(_holds, splits, clips))
         if base is not None:
@@ -173,17 +174,17 @@ def _holds(splits: tuple[tuple[str, ...], ...], clips: str, folder: Path) -> boo
 
 
 def _is_base(folder: Path) -> bool:
-    """True where the clips of either set are."""
+    """Return True where the clips of either set are."""
     return any(_holds(splits, clips, folder) for _, splits, clips in _TREES)
 
 
 def _find(root: Path, number: str, accept: Callable[[Path], bool]) -> Path | None:
-    """The nearest folder that ``accept`` takes, leaving out those that are of the other set by their name."""
+    """Return the nearest folder that ``accept`` takes, leaving out those that are of the other set by their name."""
     return find_folder(root, accept, enter=lambda folder: _may_be(folder, number))
 
 
 def _may_be(folder: Path, number: str) -> bool:
-    """False for a folder whose name speaks of the other set only."""
+    """Return False for a folder whose name speaks of the other set only."""
     name = folder.name.lower()
     return f"ped{number}" in name or f"ped{_other(number)}" not in name
 
@@ -197,7 +198,7 @@ def _first_suffix(folder: Path) -> str:
 
 
 def _labels(folders: list[Path], number: str) -> tuple[Sequence[Ranges] | Mapping[str, np.ndarray] | None, str]:
-    """The label list and the file that it came from: the official ``.m`` before the redistributed ``.mat``."""
+    """Return the label list and the file that it came from: the official ``.m`` before the redistributed ``.mat``."""
     for names in ((f"UCSDped{number}.m", f"Test/UCSDped{number}.m"), (f"ped{number}.mat",)):
         for folder in folders:
             for path in _files(folder, *names):
@@ -206,7 +207,7 @@ def _labels(folders: list[Path], number: str) -> tuple[Sequence[Ranges] | Mappin
 
 
 def _files(root: Path, *names: str) -> list[Path]:
-    """The nearest file of each of ``names`` at or below ``root``."""
+    """Return the nearest file of each of ``names`` at or below ``root``."""
     for name in names:
         folder = find_folder(root, lambda f: (f / name).is_file())  # noqa: B023
         if folder:

@@ -86,7 +86,7 @@ def _unread(base: Path, config: FolderConfig) -> list[str]:
 
 
 def _one_of(paths: list[Path]) -> Path | None:
-    """The one of ``paths`` that exists; two are an error."""
+    """Return the one of ``paths`` that exists; two are an error."""
     there = [path for path in paths if path.exists()]
     if len(there) > 1:
         raise DataError(f"{there[0]} and {there[1]} are both there, and only one is read. Remove one.")
@@ -123,7 +123,7 @@ def _masks(folder: Path, names: Names, policy: Policy, warnings: list[str]) -> d
 
 
 def remarks(found: Annotations, videos: Sequence[Video]) -> list[str]:
-    """That nothing is known, or which of the annotated ``videos`` a table of all anomalies has no row of."""
+    """Say that nothing is known, or which of the annotated ``videos`` a table of all anomalies has no row of."""
     if found.labels is None and not found.masks and found.tracks is None:
         return ["no labels, masks or tracks: scores only, no metrics"]
     if found.labels is not None and found.labels.intervals:
@@ -177,7 +177,8 @@ def annotate(video: Video, found: Annotations, policy: Policy) -> tuple[Video, s
 
 
 def _lengths(video: str, n_frames: int, found: Annotations) -> list[int]:
-    """The numbers of frames that the labels and masks of a video count; intervals say one where they end beyond it."""
+    """Return the numbers of frames that the labels and masks of a video count; intervals say one where they end
+    beyond it."""
     counted = []
     labels = found.labels.by_video.get(video) if found.labels is not None else None
     if isinstance(labels, Listed):

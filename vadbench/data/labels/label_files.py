@@ -18,6 +18,7 @@ from vadbench.errors import DataError
 
 SUFFIXES = (".csv", ".npy", ".txt")
 
+_Row = tuple[int, str, str]  # line, and the text of two cells
 _OF_ALL = "video,start,end or video,frame,label"
 _OF_ONE = "start,end or frame,label or label"
 
@@ -33,7 +34,7 @@ class LabelFiles:
 
 
 def read_labels(path: Path, names: Names, one_based: bool, only: str | None, left_out: list[str]) -> LabelFiles:
-    """What ``path``, a file for all videos or a folder with a file for each, says of the test videos.
+    """Return what ``path``, a file for all videos or a folder with a file for each, says of the test videos.
 
     Parameters
     ----------
@@ -63,7 +64,7 @@ def read_labels(path: Path, names: Names, one_based: bool, only: str | None, lef
 
 
 def read_one(path: Path, one_based: bool, names: Names | None = None) -> FrameLabels:
-    """The labels of one video from a file of its own; ``names``: for a file that is named after its video."""
+    """Return the labels of one video from a file of its own; ``names``: for a file that is named after its video."""
     if path.suffix.lower() == ".npy":
         return Listed(path, read_npy(path))
     if path.suffix.lower() == ".txt":
@@ -139,11 +140,11 @@ def _pairs(table: Table, first: str, second: str) -> Iterator[tuple[int, tuple[s
         yield line, (one, other)
 
 
-def _by_video(table: Table, names: Names, first: str, second: str) -> dict[tuple[str, str | None], list]:
-    """The rows (line, text, text) of each video, under the name that its first row gives and its id."""
+def _by_video(table: Table, names: Names, first: str, second: str) -> dict[tuple[str, str | None], list[_Row]]:
+    """Return the rows (line, text, text) of each video, under the name that its first row gives and its id."""
     called: dict[str, str | None] = {}
-    grouped: dict[str | None, tuple[str, list]] = {}
-    training: dict[str, list] = defaultdict(list)
+    grouped: dict[str | None, tuple[str, list[_Row]]] = {}
+    training: dict[str, list[_Row]] = defaultdict(list)
     for line, [name, one, other] in table.cells("video", first, second):
         if name not in called:
             called[name] = names.find(name, table.at(line))

@@ -25,7 +25,8 @@ class Names:
         self._train, self._test = train, test
 
     def find(self, given: str, where: str) -> str | None:
-        """The id of the test video called ``given``, None for a training video; DataError with the nearest names."""
+        """Return the id of the test video called ``given``, None for a training video; DataError with the nearest
+        names."""
         for videos in (self._test, self._train):
             found = _called(plain(given.strip()), videos)
             if len(found) > 1:
@@ -45,7 +46,7 @@ def _called(given: str, videos: Mapping[str, Path]) -> list[str]:
 
 
 def training_video(where: str, given: str) -> DataError:
-    """The error for an anomaly in a training video."""
+    """Return the error for an anomaly in a training video."""
     return DataError(
         f"{where}: {given!r} is a training video, and those are normal by definition. Move the video to test/, or "
         "remove what marks it as anomalous."

@@ -25,7 +25,7 @@ class Table:
     rows: list[tuple[int, list[str]]]
 
     def has(self, *names: str) -> bool:
-        """True if every one of ``names`` is a column."""
+        """Return True if every one of ``names`` is a column."""
         return all(name in self.columns for name in names)
 
     def cells(self, *names: str) -> Iterator[tuple[int, list[str]]]:
@@ -40,7 +40,7 @@ class Table:
 
 
 def read_table(path: Path) -> Table:
-    """The table of a csv file with a header; comma, semicolon or tab between the cells, UTF-8.
+    """Return the table of a csv file with a header; comma, semicolon or tab between the cells, UTF-8.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def read_table(path: Path) -> Table:
 
 
 def read_rows(path: Path) -> list[tuple[int, list[str]]]:
-    """The rows of a csv file that are not blank, with their line numbers."""
+    """Return the rows of a csv file that are not blank, with their line numbers."""
     text = read_text(path)
     first = next((line for line in text.splitlines() if line.strip()), "")
     delimiter = max(",;\t", key=first.count)
@@ -73,7 +73,7 @@ def read_rows(path: Path) -> list[tuple[int, list[str]]]:
 
 
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 file."""
+    """Return the text of a UTF-8 file."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -84,7 +84,7 @@ def read_text(path: Path) -> str:
 
 
 def unknown_columns(table: Table, expected: str) -> DataError:
-    """The error for a table whose columns mean nothing here."""
+    """Return the error for a table whose columns mean nothing here."""
     needed = {name for names in re.findall(r"[a-z0-9,]+", expected) for name in names.split(",") if name}
     given = [name for name in table.columns if name]
     typo = next((name for name in given if name not in needed), "")
@@ -116,7 +116,7 @@ def label(text: str, where: str) -> bool:
 
 
 def is_label(text: str) -> bool | None:
-    """The label that ``text`` is, None if it is none."""
+    """Return the label that ``text`` is, None if it is none."""
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
     if _NUMBER.fullmatch(text) and float(text) in (0.0, 1.0):

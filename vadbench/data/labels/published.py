@@ -17,7 +17,7 @@ Ranges = list[tuple[int, int]]
 
 
 def read_m(path: Path) -> list[Ranges]:
-    """The ranges of each clip in a UCSD ``.m`` list, in clip order; a line may hold several."""
+    """Return the ranges of each clip in a UCSD ``.m`` list, in clip order; a line may hold several."""
     text = path.read_text(encoding="utf-8", errors="replace")
     clips = [
         [(int(first), int(last)) for first, last in re.findall(r"(\d+)\s*:\s*(\d+)", line)]
@@ -29,7 +29,7 @@ def read_m(path: Path) -> list[Ranges]:
 
 
 def read_mat(path: Path) -> list[Ranges] | dict[str, np.ndarray]:
-    """A redistributed label .mat in either of its forms.
+    """Return a redistributed label .mat in either of its forms.
 
     Returns the ranges of each clip (a cell ``gt`` of 2 x n matrices: first and last frames from 1), or clip to
     ``bool (T,)`` (a vector of 0 and 1 under each clip's number).
@@ -49,7 +49,7 @@ def read_mat(path: Path) -> list[Ranges] | dict[str, np.ndarray]:
 
 
 def _columns(path: Path, clip: np.ndarray, number: int) -> Ranges:
-    """The columns of a 2 x n matrix as ranges; nothing for an empty one."""
+    """Return the columns of a 2 x n matrix as ranges; nothing for an empty one."""
     if clip.size == 0:
         return []
     if clip.ndim != 2 or clip.shape[0] != 2:
@@ -114,7 +114,8 @@ def disagreement(path: Path, official: Mapping[str, np.ndarray]) -> str:
 
 
 def _clips(path: Path, official: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray] | None, int]:
-    """The file's labels by clip, None if it is of other clips, and how many first frames of each clip it leaves out."""
+    """Return the file's labels by clip, None if it is of other clips, and how many first frames of each clip it
+    leaves out."""
     lengths = {clip: len(labels) for clip, labels in official.items()}
     if path.suffix == ".npy":
         labels = read_npy(path)
@@ -143,7 +144,7 @@ def _anomalous(official: Mapping[str, np.ndarray]) -> int:
 
 
 def pick(found: Sequence[Ranges] | Mapping[str, np.ndarray], clip: str, n_frames: int, where: str) -> np.ndarray | None:
-    """The labels of one numbered clip (``"01"`` is the first), or None if the file has none for it."""
+    """Return the labels of one numbered clip (``"01"`` is the first), or None if the file has none for it."""
     if isinstance(found, Mapping):
         return found.get(clip)
     place = int(clip) - 1

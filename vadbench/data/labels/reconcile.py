@@ -56,7 +56,7 @@ def _without_lost(video: Video, warnings: list[str]) -> Video:
 
 
 def lost_inside(video: Video, known: Sequence[int]) -> str | None:
-    """A line on why labels can't be matched with the frames of a damaged video, None where they can.
+    """Return a line on why labels can't be matched with the frames of a damaged video, None where they can.
 
     ``known``: the numbers of frames that its labels and masks have.
     """
@@ -79,7 +79,7 @@ def unsound(video: Video) -> list[str]:
 
 
 def _is_empty(video: Video) -> bool:
-    """True where it costs nothing to see that there are no frames."""
+    """Return True where it costs nothing to see that there are no frames."""
     path, files = getattr(video.source, "path", None), getattr(video.source, "files", None)
     return files == [] or (path is not None and path.stat().st_size == 0)
 

@@ -31,7 +31,7 @@ class Boxes:
     lines: np.ndarray
 
     def fit(self, n_frames: int, size: tuple[int, int], video: str) -> tuple[pd.DataFrame, str | None]:
-        """The boxes inside the video, and what does not fit it, None if all does."""
+        """Return the boxes inside the video, and what does not fit it, None if all does."""
         late = self.table["frame"].to_numpy() >= n_frames
         outside = late | (self.table["x1"] >= size[1]) | (self.table["y1"] >= size[0])
         outside |= (self.table["x2"] <= 0) | (self.table["y2"] <= 0)
@@ -70,7 +70,7 @@ def read_tracks(path: Path, names: Names, left_out: list[str]) -> dict[str, Boxe
 
 
 def no_boxes() -> pd.DataFrame:
-    """The table of a video without any box."""
+    """Return the table of a video without any box."""
     import pandas as pd
 
     return pd.DataFrame({name: np.empty(0, np.int64) for name in ("frame", "track", *CORNERS)})
@@ -92,7 +92,7 @@ def _of_table(table: Table, names: Names) -> dict[str, Boxes]:
 
 
 def _boxes(table: Table, places: list[int]) -> Boxes:
-    """The boxes in some rows of a table, ordered by frame and track."""
+    """Return the boxes in some rows of a table, ordered by frame and track."""
     import pandas as pd
 
     lines = np.array([table.rows[place][0] for place in places], np.int64)

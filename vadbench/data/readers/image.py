@@ -111,7 +111,7 @@ def _check_buffer(tags: dict[int, tuple[int, ...]]) -> None:
 
 
 def decode(data: bytes, max_pixels: int) -> np.ndarray:
-    """The frame ``uint8 (H, W, 3)`` RGB of an encoded image.
+    """Return the frame ``uint8 (H, W, 3)`` RGB of an encoded image.
 
     Grey is repeated over the channels, alpha is dropped, 16 bits are scaled from their full range (65535 becomes 255,
     rounded). Pixels are taken as stored: an EXIF orientation is not applied.
@@ -129,7 +129,8 @@ def decode(data: bytes, max_pixels: int) -> np.ndarray:
 
 
 def decode_pixels(data: bytes, max_pixels: int) -> np.ndarray:
-    """The pixels as stored, ``uint8`` or ``uint16``, ``(H, W)`` or ``(H, W, 3)`` BGR; errors as of :func:`decode`."""
+    """Return the pixels as stored, ``uint8`` or ``uint16``, ``(H, W)`` or ``(H, W, 3)`` BGR; errors as of
+    :func:`decode`."""
     height, width = header_size(data)
     check_pixels(height, width, max_pixels)
     import cv2

@@ -24,7 +24,7 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
 
 
 def list_images(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> tuple[list[Path], list[str]]:
-    """The images of ``folder`` in natural order, and the names of everything else in it."""
+    """Return the images of ``folder`` in natural order, and the names of everything else in it."""
     images, stray = [], []
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -36,7 +36,7 @@ def list_images(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> tuple[lis
 
 
 def holds_images(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> bool:
-    """True if at least one image is in ``folder``."""
+    """Return True if at least one image is in ``folder``."""
     with os.scandir(folder) as entries:
         return any(_is_image(entry, suffixes) for entry in entries)
 

@@ -70,7 +70,8 @@ class StackMasks:
         return remembered([self._path], lambda: sha256(blocks)) if self._path else sha256(blocks)
 
     def __getitem__(self, frame: int) -> np.ndarray:
-        return np.asarray(self._stack[frame]) != 0
+        mask: np.ndarray = np.asarray(self._stack[frame]) != 0
+        return mask
 
 
 class FirstMasks:
@@ -92,10 +93,11 @@ class FirstMasks:
 
 
 def load_npy(path: str | Path) -> np.ndarray:
-    """A .npy file, memory-mapped; a pickled one is refused, since reading it could run code."""
+    """Return a .npy file, memory-mapped; a pickled one is refused, since reading it could run code."""
     path = Path(path)
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        rows: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        return rows
     except ValueError as error:
         if "pickle" not in str(error).lower() and "object" not in str(error).lower():
             raise DataError(f"{path}: not a sound .npy file: {error}.") from None

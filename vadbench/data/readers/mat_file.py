@@ -44,7 +44,7 @@ def read_variables(path: Path) -> dict[str, Value]:
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """The file, placed after its header; whatever is wrong with it comes out as a DataError that names it."""
+    """Return the file, placed after its header; whatever is wrong with it comes out as a DataError that names it."""
     try:
         with path.open("rb") as file:
             _check_version(file.read(128), path)
@@ -106,7 +106,7 @@ class Stream:
 
 
 def elements(file: BinaryIO) -> Iterator[Stream]:
-    """A stream for each matrix at the top of the file, placed after its tag."""
+    """Yield a stream for each matrix at the top of the file, placed after its tag."""
     while tag := file.read(8):
         kind, count = struct.unpack("<II", tag)
         stream = Stream(file, count, kind == _COMPRESSED)

@@ -129,7 +129,7 @@ def _missing_time(container: Any, stream: Any, stamps: list[int], gaps: int) -> 
 
 
 def _has_index(path: Path, frames: int) -> bool:
-    """True if the index that ends an AVI is there; a file that was cut short has lost it."""
+    """Return True if the index that ends an AVI is there; a file that was cut short has lost it."""
     with path.open("rb") as file:
         size = file.seek(0, 2)
         # 16 bytes an entry; four streams and more after the index at most.
@@ -141,11 +141,12 @@ def _seconds(tag: str) -> float:
     """Seconds of ``00:00:02.400000000``; 0 where the tag is none."""
     parts = tag.split(":")
     try:
-        return sum(float(part) * 60**power for power, part in enumerate(reversed(parts)))
+        seconds: float = sum(float(part) * 60**power for power, part in enumerate(reversed(parts)))
+        return seconds
     except ValueError:
         return 0.0
 
 
 def reason(error: Exception) -> str:
-    """What FFmpeg says, without the path that it repeats."""
+    """Return what FFmpeg says, without the path that it repeats."""
     return getattr(error, "strerror", None) or str(error)

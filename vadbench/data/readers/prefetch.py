@@ -14,7 +14,7 @@ _POLL_SECONDS = 0.1
 
 
 def prefetch(frames: Iterable[Item], ahead: int = 8) -> Iterator[Item]:
-    """The items of ``frames``, in order, made by a thread at most ``ahead`` items in front of the reader.
+    """Return the items of ``frames``, in order, made by a thread at most ``ahead`` items in front of the reader.
 
     An error of the producer is raised at the place where its item would have come. The thread ends when the reader
     stops, by exhaustion, by an error or by dropping the iterator. ``ahead=0`` means no thread.

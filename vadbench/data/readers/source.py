@@ -44,7 +44,7 @@ class Policy:
 
 
 def policy_of(config: DatasetConfig) -> Policy:
-    """What the readers are told about faults and bounds."""
+    """Return what the readers are told about faults and bounds."""
     return Policy(config.on_fault, config.max_pixels, config.max_video_frames)
 
 
@@ -123,11 +123,11 @@ class Source(ABC):
 
     @abstractmethod
     def _pictures(self) -> Iterator[np.ndarray | Fault]:
-        """A picture ``uint8 (H, W, 3)`` RGB or a fault for each frame, in order."""
+        """Return a picture ``uint8 (H, W, 3)`` RGB or a fault for each frame, in order."""
 
     @abstractmethod
     def _bytes(self) -> Iterator[bytes]:
-        """The bytes that the frames are decoded from, in blocks that depend on nothing but those bytes."""
+        """Return the bytes that the frames are decoded from, in blocks that depend on nothing but those bytes."""
 
     def digest(self) -> str:
         """Hex SHA-256 of the bytes that the frames are decoded from (names excluded, order included)."""
@@ -139,7 +139,7 @@ class Source(ABC):
         return self._digest
 
     def _paths(self) -> list[Path]:
-        """The files that :meth:`_bytes` reads; none where they are not plain files."""
+        """Return the files that :meth:`_bytes` reads; none where they are not plain files."""
         return []
 
     def frames(self) -> Iterator[np.ndarray]:

@@ -96,7 +96,7 @@ class VideoFile(Source):
         return sha256([whole.encode(), _DEEP.encode()]) if self._head().deep else whole
 
     def _head(self) -> _Head:
-        """What the header says, and the first picture where it takes one to know the rotation."""
+        """Return what the header says, and the first picture where it takes one to know the rotation."""
         if self._read_head is None:
             with self._open() as container:
                 stream = self._stream(container)
@@ -145,7 +145,7 @@ class VideoFile(Source):
             raise DataError(f"{self.path}: it can't be opened as a video: {reason(error)}.") from None
 
     def _stream(self, container: Any) -> Any:
-        """The first video stream that is no cover picture."""
+        """Return the first video stream that is no cover picture."""
         from av.stream import Disposition
 
         for stream in container.streams.video:
@@ -170,7 +170,7 @@ class VideoFile(Source):
         return self._converted(convert=True)
 
     def _converted(self, convert: bool) -> Iterator[Any]:
-        """A picture (unconverted, if only counted) or a fault for each frame number, in order."""
+        """Yield a picture (unconverted, if only counted) or a fault for each frame number, in order."""
         scan = self._scan()
         if scan.short is not None:
             self._note_damage("cut short", f"it holds {scan.packets} frames, and {scan.short}")
@@ -244,16 +244,17 @@ def _pixels(frame: Any) -> np.ndarray:
     bits = form.components[0].bits
     full_range = form.is_rgb or len(form.components) == 1 or frame.color_range == _FULL_RANGE
     white = (2**bits - 1 if full_range else 255 << (bits - 8)) << (16 - bits)  # what FFmpeg makes of white
-    return ((pixels * 255 + white // 2) // white).clip(max=255).astype(np.uint8)
+    eight_bit: np.ndarray = ((pixels * 255 + white // 2) // white).clip(max=255).astype(np.uint8)
+    return eight_bit
 
 
 def _is_deep(form: Any) -> bool:
-    """True for formats of 9 to 16 bits that are not read as they are."""
+    """Return True for formats of 9 to 16 bits that are not read as they are."""
     return form.name not in _SIXTEEN_BITS and bool(form.components) and 8 < form.components[0].bits <= 16
 
 
 def _first_picture(container: Any, stream: Any) -> Iterator[Any]:
-    """The first picture that decodes, or nothing."""
+    """Yield the first picture that decodes, or nothing."""
     for packet in packets(container, stream):
         for frame in [] if isinstance(packet, str) else _decode(packet):
             if not isinstance(frame, str):
@@ -262,7 +263,7 @@ def _first_picture(container: Any, stream: Any) -> Iterator[Any]:
 
 
 def _decode(packet: Any) -> list[Any]:
-    """The pictures that come out when a packet goes in, or a text that says why it can't be decoded."""
+    """Return the pictures that come out when a packet goes in, or a text that says why it can't be decoded."""
     import av
 
     try:

@@ -149,7 +149,8 @@ def _value(
 def _weighted_mean(counts: np.ndarray, values: np.ndarray) -> np.ndarray:
     defined = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
-        return counts[:, defined] @ values[defined] / counts[:, defined].sum(axis=1)
+        means: np.ndarray = counts[:, defined] @ values[defined] / counts[:, defined].sum(axis=1)
+        return means
 
 
 def _repeated(metric: Metric, rows: list[tuple[np.ndarray, np.ndarray]], counts: np.ndarray) -> float:

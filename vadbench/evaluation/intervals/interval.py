@@ -87,7 +87,7 @@ def interval(
     normal_videos: int | None = None,
     anomalous_videos: int | None = None,
 ) -> Interval:
-    """The interval around ``value`` of what ``draw`` computes from counts of V videos.
+    """Return the interval around ``value`` of what ``draw`` computes from counts of V videos.
 
     value ± t·s on the logit scale if the value is a ``share`` in [0, 1], so that the ends are too; on its own scale
     otherwise (a difference of two). s is the standard deviation of the resamples times √(V/(V − 1)), and t a quantile
@@ -131,7 +131,7 @@ def interval(
 
 
 def interval_notes(n_videos: int, low: float, high: float) -> tuple[str, ...]:
-    """What a reader of an interval over so many videos must be told; nothing about one that is NaN."""
+    """Return what a reader of an interval over so many videos must be told; nothing about one that is NaN."""
     if math.isnan(low):
         return ()
     return (FEW_NOTE,) * (n_videos < FEW_VIDEOS) + (WIDE_NOTE,) * (high - low > WIDE)
@@ -188,7 +188,7 @@ def _videos(count: int) -> str:
 
 
 def _drawn(draw: Draw, counts: np.ndarray, share: bool) -> np.ndarray:
-    """The metric of each resample; a share that was corrected (see ``centred``) stays in [0, 1]."""
+    """Return the metric of each resample; a share that was corrected (see ``centred``) stays in [0, 1]."""
     if not counts.size:
         return np.full(len(counts), np.nan)
     drawn = draw(counts)

@@ -36,7 +36,8 @@ _NOT_MEASURED = ("undefined_videos", "single_class", "oracle", "unit", "false_al
 
 
 def blanked(known: dict[str, Any], reason: str | None) -> dict[str, Any]:
-    """The entry ``known`` without what was measured and with ``"blank": reason``; as it is where there is no reason."""
+    """Return the entry ``known`` without what was measured and with ``"blank": reason``; as it is where there is no
+    reason."""
     if reason is None:
         return known
     kept = {key: known[key] for key in _NOT_MEASURED if key in known}
@@ -60,7 +61,7 @@ def note_lines(entries: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def _notes(found: Mapping[str, Any]) -> tuple[str, ...]:
-    """The entry's own notes; those of its numbers where it is older than the notes."""
+    """Return the entry's own notes; those of its numbers where it is older than the notes."""
     if "ci_notes" in found:
         return tuple(found["ci_notes"])
     return interval_notes(int(found.get("n_videos") or 0), _number(found, "ci_low"), _number(found, "ci_high"))

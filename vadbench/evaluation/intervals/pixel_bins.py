@@ -73,7 +73,10 @@ class VideoBins:
 
         def of(counts: np.ndarray) -> np.ndarray:
             caught = counts @ hits[:, 1:]
-            return ((counts @ gains) * caught / np.maximum(counts @ ranked[:, 1:], 1)).sum(axis=1) / caught[:, -1]
+            precision: np.ndarray = ((counts @ gains) * caught / np.maximum(counts @ ranked[:, 1:], 1)).sum(
+                axis=1
+            ) / caught[:, -1]
+            return precision
 
         return self._draw(of)
 
@@ -99,7 +102,8 @@ class VideoBins:
             # The mean over the tie of what is left of the limit: in closed form its integral from f0 to f1, or a point.
             left = np.where(f1 > f0, (high - low) * (fpr_limit - (low + high) / 2) / width, fpr_limit - low)
             regions = np.maximum(counts @ self.regions, 1)
-            return ((counts @ weight) * left).sum(axis=1) / regions / fpr_limit
+            areas: np.ndarray = ((counts @ weight) * left).sum(axis=1) / regions / fpr_limit
+            return areas
 
         return self._draw(of)
 

@@ -44,7 +44,8 @@ def pair_auroc(pairs: np.ndarray, positives: np.ndarray, negatives: np.ndarray) 
     def draw(counts: np.ndarray) -> np.ndarray:
         with np.errstate(invalid="ignore"):
             total = ((counts @ pairs) * counts).sum(axis=1)
-            return total / (2 * (counts @ positives) * (counts @ negatives))
+            shares: np.ndarray = total / (2 * (counts @ positives) * (counts @ negatives))
+            return shares
 
     return draw
 
@@ -104,7 +105,8 @@ def crossings(
         enough = np.add(*rates(middle)) >= 1
         reached, below = np.where(enough, middle, reached), np.where(enough, below, middle)
     (x0, y0), (x1, y1) = rates(below), rates(reached)
-    return x0 + (1 - x0 - y0) / (x1 + y1 - x0 - y0) * (x1 - x0)
+    crossing: np.ndarray = x0 + (1 - x0 - y0) / (x1 + y1 - x0 - y0) * (x1 - x0)
+    return crossing
 
 
 class _RankedFrames:
@@ -120,7 +122,8 @@ class _RankedFrames:
         self.negatives, self.positives = (np.bincount(v, minlength=len(rows)).astype(float) for _, v in self._classes)
 
     def cumulative(self, n_groups: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Normal and anomalous frames of each video down to a tie group: ``(groups + 1, V)``, at most n_groups at once.
+        """Yield normal and anomalous frames of each video down to a tie group: ``(groups + 1, V)``, at most n_groups at
+        once.
 
         The first row of a piece is the last one of the piece before (zeros at the top).
         """

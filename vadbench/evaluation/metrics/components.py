@@ -44,7 +44,7 @@ class RegionLabels:
         return numbers, window
 
     def roots(self) -> np.ndarray:
-        """``(number of provisional numbers + 1,) int64``: provisional number to the region's final number."""
+        """Return ``(number of provisional numbers + 1,) int64``: provisional number to the region's final number."""
         return np.array([0] + [self._find(i) + 1 for i in range(len(self._parent))], dtype=np.int64)
 
     def _link(self, numbers: np.ndarray, window: tuple[slice, slice], shape: tuple[int, ...]) -> None:
@@ -77,7 +77,7 @@ class RegionLabels:
 
 
 def _bounds(mask: np.ndarray) -> tuple[slice, slice]:
-    """The bounding box of True, empty if there is none."""
+    """Return the bounding box of True, empty if there is none."""
     rows = np.flatnonzero(mask.any(axis=1))
     if not rows.size:
         return slice(0, 0), slice(0, 0)

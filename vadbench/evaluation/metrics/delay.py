@@ -72,7 +72,8 @@ def detection_delay(
 
 
 def _threshold(normal: np.ndarray, anomalous: np.ndarray, rate: float) -> float:
-    """The lowest score of any frame that at most ``rate`` of the ascending ``normal`` scores reach; inf if none is.
+    """Return the lowest score of any frame that at most ``rate`` of the ascending ``normal`` scores reach; inf if none
+    is.
 
     NaN, which no score reaches, without normal frames: there is no rate to keep then.
     """

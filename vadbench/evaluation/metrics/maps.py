@@ -66,7 +66,7 @@ def as_mask(mask: Any, video: str, frame: int) -> np.ndarray:
 
 
 def score_frame(maps: FrameArrays, video: str, frame: int, size: tuple[int, ...] | None = None) -> np.ndarray:
-    """The checked score map of one frame: finite float32 or float64 ``(H, W)``, of the ``size`` of its mask."""
+    """Return the checked score map of one frame: finite float32 or float64 ``(H, W)``, of the ``size`` of its mask."""
     values = np.asarray(maps[frame])
     if values.ndim != 2 or values.dtype.kind not in "fiub":
         raise DataError(

@@ -31,8 +31,8 @@ class PixelCriterion:
 def pixel_criterion(
     maps_by_video: Mapping[str, FrameArrays], masks_by_video: Mapping[str, FrameArrays], coverage: float = 0.4
 ) -> PixelCriterion:
-    """The pixel-level criterion: an anomalous frame is hit at t iff at least ``coverage`` of its anomalous pixels
-    score ≥ t; a normal frame is a false alarm iff any pixel does; an anomalous frame that is not hit is a miss.
+    """Return the pixel-level criterion: an anomalous frame is hit at t iff at least ``coverage`` of its anomalous
+    pixels score ≥ t; a normal frame is a false alarm iff any pixel does; an anomalous frame that is not hit is a miss.
 
     Both conditions only loosen as t falls, so the curve is the ordinary ROC of one number a frame: the
     ⌈coverage·|GT|⌉-th largest score inside the ground truth, and the maximum of a normal frame. No threshold grid.
@@ -74,7 +74,7 @@ class CriterionScores:
         self._pairs[frame.video].append(_criterion_score(frame, self._coverage))
 
     def by_video(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """What :func:`criterion_scores` returns, of the frames so far."""
+        """Return what :func:`criterion_scores` returns, of the frames so far."""
         return {
             video: (np.array([s for s, _ in pairs], dtype=np.float64), np.array([y for _, y in pairs], dtype=bool))
             for video, pairs in self._pairs.items()
@@ -115,7 +115,8 @@ def dual_pixel_criterion(
 
 
 def smallest_count(share: float, total: int) -> int:
-    """The smallest n ≥ 1 with n/total ≥ ``share``, in exact arithmetic on the decimal that ``share`` prints as."""
+    """Return the smallest n ≥ 1 with n/total ≥ ``share``, in exact arithmetic on the decimal that ``share`` prints
+    as."""
     return max(1, math.ceil(Fraction(repr(float(share))) * total))
 
 

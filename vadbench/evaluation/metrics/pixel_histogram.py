@@ -83,7 +83,8 @@ def pixel_histogram(
 
 
 def _frame(frame: MapFrame, binning: Binning, bins: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Normal and anomalous pixels a bin ``(2, B)``, summed 1/|region| a bin ``(B,)``, and the number of regions."""
+    """Return normal and anomalous pixels a bin ``(2, B)``, summed 1/|region| a bin ``(B,)``, and the number of
+    regions."""
     numbers = binning(frame.scores())
     if not frame.mask.any():
         return np.stack([np.bincount(numbers.ravel(), minlength=bins), np.zeros(bins, np.int64)]), np.zeros(0), 0
@@ -146,13 +147,14 @@ def _linear(bins: int, low: float, high: float) -> Binning:
 
 
 def _leading_bits(bins: int) -> Binning:
-    """The leading bits of a float32, negative numbers reversed, so that integers order as the numbers do."""
+    """Return the leading bits of a float32, negative numbers reversed, so that integers order as the numbers do."""
     shift = 32 - int(bins).bit_length() + 1
 
     def binning(scores: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):
             bits = (scores.astype(np.float32) + np.float32(0)).view(np.int32)  # + 0 makes -0.0 equal to 0.0
         key = np.where(bits < 0, ~bits.astype(np.int64), bits.astype(np.int64) + (1 << 31))
-        return np.minimum(key >> shift, bins - 1)
+        places: np.ndarray = np.minimum(key >> shift, bins - 1)
+        return places
 
     return binning

@@ -61,7 +61,7 @@ def pixel_table_by_video(
     max_anomalous: int = MAX_ANOMALOUS,
     look_on: Callable[[MapFrame], None] = lambda frame: None,
 ) -> tuple[RankTable, VideoBins]:
-    """The same, and a histogram of each video between quantiles of the anomalous scores, for resampling videos.
+    """Return the same, and a histogram of each video between quantiles of the anomalous scores, for resampling videos.
 
     ``look_on`` sees every frame once, in order. TooManyPixels as soon as there are more than ``max_anomalous``
     anomalous pixels.
@@ -90,7 +90,7 @@ def _collect(
     max_anomalous: int | None = None,
     look_on: Callable[[MapFrame], None] = lambda frame: None,
 ) -> _Kept:
-    """The first pass. Maps of frames without an anomaly are not read here."""
+    """Make the first pass. Maps of frames without an anomaly are not read here."""
     if components not in (None, "2d", "3d"):
         raise ConfigError(f"components={components!r} is unknown. {nearest(str(components), ['2d', '3d'])}")
     scores, areas = [np.zeros(0, np.float32)], [np.zeros(0, np.int32)]
@@ -124,7 +124,7 @@ def _collect(
 def _build(
     maps_by_video: Mapping[str, FrameArrays], kept: _Kept, block_pixels: int, bins: VideoBins | None
 ) -> RankTable:
-    """The table, after the second pass. Takes the scores out of ``kept`` to save memory."""
+    """Return the table, after the second pass. Takes the scores out of ``kept`` to save memory."""
     score, starts, weight = _distinct(kept)
     n_positive = int(kept.sizes.sum())
     positives = np.diff(np.append(starts, n_positive))
@@ -201,7 +201,7 @@ def _blocks(
     block_pixels: int,
     by_video: bool,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """(number of the video, its scores) in pieces of at most ``block_pixels``; each is overwritten after its use.
+    """Yield (number of the video, its scores) in pieces of at most ``block_pixels``; each is overwritten after its use.
 
     A piece holds pixels of one video only if ``by_video``.
     """

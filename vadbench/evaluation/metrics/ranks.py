@@ -41,7 +41,7 @@ class RankTable:
 
 
 def rank_table(scores: np.ndarray, labels: np.ndarray) -> RankTable:
-    """The table of ``scores (T,)`` finite and ``labels (T,) bool``; one sort of each class."""
+    """Return the table of ``scores (T,)`` finite and ``labels (T,) bool``; one sort of each class."""
     negatives = np.sort(scores[~labels])
     score, positives = np.unique(scores[labels], return_counts=True)
     above, equal = count_negatives(negatives, score)
@@ -80,7 +80,8 @@ def average_precision(table: RankTable) -> float:
 
 
 def equal_error_rate(table: RankTable) -> float:
-    """The false positive rate where the piecewise linear ROC meets FPR = 1 − TPR, in [0, 1]; NaN for one class."""
+    """Return the false positive rate where the piecewise linear ROC meets FPR = 1 − TPR, in [0, 1]; NaN for one
+    class."""
     if table.one_class:
         return float("nan")
     hits = np.cumsum(table.positives)

@@ -73,7 +73,7 @@ def rbdc_tbdc_from_maps(
 def detections_from_maps(
     maps_by_video: Mapping[str, FrameArrays], threshold: float, connectivity: Literal[4, 8] = 8
 ) -> pd.DataFrame:
-    """The components of ``map ≥ threshold`` as scored boxes, the other way from maps to regions: one fixed cut.
+    """Return the components of ``map ≥ threshold`` as scored boxes, the other way from maps to regions: one fixed cut.
 
     Columns video, frame, x1, y1, x2, y2 (last pixels, for ``inclusive_pixels=True``), score (the component's maximum).
     The threshold must come from training scores.
@@ -172,7 +172,8 @@ class _Sweep:
             height = np.minimum(spans[:, None, 3], y2) - np.maximum(spans[:, None, 1], y1)
             common = np.maximum(width, 0) * np.maximum(height, 0)
             own = (spans[:, 2] - spans[:, 0]) * (spans[:, 3] - spans[:, 1])
-            return common / (own[:, None] + areas - common)
+            shares: np.ndarray = common / (own[:, None] + areas - common)
+            return shares
         sizes = np.bincount(numbers.ravel(), minlength=count + 1)[1:]
         for i in range(len(boxes)):
             # A pixel belongs to a box as far as it lies in it, so boxes with fractions are counted exactly.
@@ -200,7 +201,7 @@ class _Sweep:
 
 
 def _cover(start: float, stop: float, size: int) -> tuple[slice, np.ndarray]:
-    """The pixels of an axis that the span [start, stop) touches, and what share of each lies in it."""
+    """Return the pixels of an axis that the span [start, stop) touches, and what share of each lies in it."""
     first, last = max(int(np.floor(start)), 0), min(int(np.ceil(stop)), size)
     pixel = np.arange(first, max(first, last))
     share = np.minimum(pixel + 1, stop) - np.maximum(pixel, start)

@@ -86,7 +86,7 @@ def rbdc_tbdc(
 def criteria(
     curve: pd.DataFrame, endpoint: Endpoint, n_detections: int, n_regions: int, n_tracks: int, n_frames: int
 ) -> RegionCriteria:
-    """The areas under a curve with columns threshold (falling), fpr, rbdr, tbdr, whose first row is fpr 0."""
+    """Return the areas under a curve with columns threshold (falling), fpr, rbdr, tbdr, whose first row is fpr 0."""
     fpr = curve["fpr"].to_numpy()
     areas = {name: _area(fpr, curve[name].to_numpy(), endpoint) for name in ("rbdr", "tbdr")}
     reached = float(min(fpr.max(initial=0.0), 1.0))
@@ -111,7 +111,7 @@ def _area(fpr: np.ndarray, rate: np.ndarray, endpoint: Endpoint) -> float:
 def checked_boxes(
     table: pd.DataFrame, name: str, value: str, n_frames: Mapping[str, int], inclusive_pixels: bool
 ) -> pd.DataFrame:
-    """A copy of boxes with the needed columns only, video as text; DataError for rows that can't be."""
+    """Return a copy of boxes with the needed columns only, video as text; DataError for rows that can't be."""
     columns = ["video", "frame", *_BOX, value]
     missing = [column for column in columns if column not in table.columns]
     if missing:
@@ -173,7 +173,8 @@ def box_iou(a: np.ndarray, b: np.ndarray, inclusive_pixels: bool = True) -> np.n
     areas = np.prod(a[:, 2:] - a[:, :2] + inclusive_pixels, axis=1) + np.prod(
         b[:, 2:] - b[:, :2] + inclusive_pixels, axis=1
     )
-    return common / (areas - common)
+    shares: np.ndarray = common / (areas - common)
+    return shares
 
 
 def track_scores(truth: pd.DataFrame, best: np.ndarray, track_fraction: float) -> pd.Series:
@@ -185,7 +186,7 @@ def track_scores(truth: pd.DataFrame, best: np.ndarray, track_fraction: float) -
 def _curve(
     score: np.ndarray, matched: np.ndarray, regions: np.ndarray, tracks: np.ndarray, n_frames: int
 ) -> pd.DataFrame:
-    """The rates at every distinct score, after a row at +inf where nothing is detected."""
+    """Return the rates at every distinct score, after a row at +inf where nothing is detected."""
     thresholds = np.unique(score.astype(np.float64))[::-1]
 
     def at_least(values: np.ndarray, total: int) -> np.ndarray:

@@ -15,7 +15,8 @@ from vadbench.evaluation.metrics import ranks
 
 
 def training_threshold(training_scores: Any, quantile: float = 0.995) -> float:
-    """The smallest training score that at least ``quantile`` of the training scores do not exceed (no interpolation).
+    """Return the smallest training score that at least ``quantile`` of the training scores do not exceed (no
+    interpolation).
 
     ``training_scores (N,)``: scores of normal training frames. ``quantile`` in [0, 1]; 0.995 lets 1 in 200 normal
     frames exceed it if test frames are like training frames. Where the training frames built a memory that scores

@@ -49,7 +49,7 @@ def read_tracks(path: str | Path, video: str | None = None) -> pd.DataFrame:
 
 
 def tracks_from_masks(masks_by_video: Mapping[str, FrameArrays]) -> pd.DataFrame:
-    """Derived tracks: every 26-connected region of space and time is one track, with one box a frame around all of it.
+    """Derive tracks: every 26-connected region of space and time is one track, with one box a frame around all of it.
 
     Free of parameters and deterministic, but not a person's annotation: two people who cross become one track, an
     occlusion splits one. Such a TBDC does not stand beside one from annotated tracks. Columns as :func:`read_tracks`.
@@ -81,7 +81,7 @@ def tracks_from_masks(masks_by_video: Mapping[str, FrameArrays]) -> pd.DataFrame
 
 
 def to_edges(table: pd.DataFrame) -> pd.DataFrame:
-    """The same boxes with x2, y2 as exclusive edges (one more), for ``inclusive_pixels=False``."""
+    """Return the same boxes with x2, y2 as exclusive edges (one more), for ``inclusive_pixels=False``."""
     return table.assign(x2=table["x2"] + 1, y2=table["y2"] + 1)
 
 

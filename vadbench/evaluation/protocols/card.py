@@ -90,7 +90,7 @@ def _row(
 
 
 def format_card(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The card as text, in percent; oracles stand apart under a line that says what they are."""
+    """Return the card as text, in percent; oracles stand apart under a line that says what they are."""
     honest = [row for row in rows if not row["oracle"]]
     oracles = [row for row in rows if row["oracle"]]
     text = _table(honest)

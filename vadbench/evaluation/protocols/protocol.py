@@ -56,7 +56,8 @@ def _packaged() -> list[str]:
 
 @cache
 def load_protocol(name: str) -> Protocol:
-    """The protocol of conf/protocol/<name>.yaml; ConfigError with the nearest names, or with what is wrong in it."""
+    """Return the protocol of conf/protocol/<name>.yaml; ConfigError with the nearest names, or with what is wrong in
+    it."""
     if name not in _packaged():
         raise ConfigError(
             f"Unknown protocol {name!r}. {nearest(name, _packaged())} "
@@ -86,7 +87,7 @@ def named(protocol: Protocol) -> Protocol:
 
 
 def effective(protocol: Protocol | str, post_processor: Any = True) -> Protocol:
-    """What raw scores go through before a metric, under the name that is shown.
+    """Return what raw scores go through before a metric, under the name that is shown.
 
     ``post_processor``: True for ``protocol``, False for nothing, or an object of the user's own, which has its turn
     before and leaves nothing to do.

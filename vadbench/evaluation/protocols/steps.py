@@ -199,7 +199,7 @@ def _keep(kept: Kept, wanted: np.ndarray) -> Kept:
 
 
 def _filtered(videos: Videos, function: Callable[[np.ndarray], np.ndarray], over: str) -> Videos:
-    """The scores passed through ``function``, video by video or all of them written one after the other."""
+    """Return the scores passed through ``function``, video by video or all of them written one after the other."""
     if over == "all_videos" and videos:
         ends = np.cumsum([kept.scores.size for kept in videos.values()])[:-1]
         pieces = np.split(function(np.concatenate([kept.scores for kept in videos.values()])), ends)
@@ -229,32 +229,35 @@ def _gaussian(sigma: float) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _without_overflow(smooth: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
-    """Sums of huge scores can leave float64 on the way to an average that does not; they are made smaller for it."""
+    """Wrap a smoother: sums of huge scores can leave float64 on the way to an average that does not; they are made
+    smaller for it."""
 
     def scaled(scores: np.ndarray) -> np.ndarray:
         largest = np.abs(scores).max(initial=0.0)
         if largest <= 1e300:
             return smooth(scores)
-        return np.clip(smooth(scores / 1024), -largest / 1024, largest / 1024) * 1024
+        clipped: np.ndarray = np.clip(smooth(scores / 1024), -largest / 1024, largest / 1024) * 1024
+        return clipped
 
     return scaled
 
 
 def _past_gaussian(sigma: float) -> Callable[[np.ndarray], np.ndarray]:
-    """The half of the window that has been seen, with weights that sum to 1 however few frames there were."""
+    """Return the half of the window that has been seen, with weights that sum to 1 however few frames there were."""
 
     def smooth(scores: np.ndarray) -> np.ndarray:
         if not scores.size or sigma == 0:
             return scores
         weight = np.exp(-0.5 * (np.arange(int(4 * sigma + 0.5) + 1) / sigma) ** 2)
         seen = np.cumsum(weight)[np.minimum(np.arange(scores.size), weight.size - 1)]
-        return np.convolve(scores, weight)[: scores.size] / seen
+        smoothed: np.ndarray = np.convolve(scores, weight)[: scores.size] / seen
+        return smoothed
 
     return _without_overflow(smooth)
 
 
 def _gaussian_taps(taps: int, sigma: float) -> Callable[[np.ndarray], np.ndarray]:
-    """A window of ``taps`` weights that sum to 1, with zeros beyond the ends."""
+    """Return a window of ``taps`` weights that sum to 1, with zeros beyond the ends."""
 
     def smooth(scores: np.ndarray) -> np.ndarray:
         if not scores.size or taps < 2 or sigma == 0:

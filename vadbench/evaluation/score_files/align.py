@@ -155,7 +155,7 @@ def _scores(
 
 
 def _cut(scores: Values, clips: _Clips, offset: int) -> dict[str, np.ndarray]:
-    """A flat list of scores by clip, whether it lacks the first frames or not."""
+    """Return a flat list of scores by clip, whether it lacks the first frames or not."""
     assert scores.flat is not None
     for lack in sorted({0, offset}):
         lengths = [n - lack for n in clips.lengths.values()]

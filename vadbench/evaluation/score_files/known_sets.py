@@ -29,7 +29,7 @@ class KnownSet:
 
 
 def same_lengths(lengths: Sequence[int]) -> tuple[KnownSet, int] | None:
-    """The set whose clips have these lengths, or would have if each had k more frames at its start; and k."""
+    """Return the set whose clips have these lengths, or would have if each had k more frames at its start; and k."""
     for known in KNOWN:
         if len(lengths) == len(known.lengths):
             lacking = {full - given for full, given in zip(known.lengths, lengths, strict=True)}
@@ -39,7 +39,7 @@ def same_lengths(lengths: Sequence[int]) -> tuple[KnownSet, int] | None:
 
 
 def same_total(total: int) -> tuple[KnownSet, int] | None:
-    """The set that has so many frames in all, or would have if each clip had k more; and the smallest such k."""
+    """Return the set that has so many frames in all, or would have if each clip had k more; and the smallest such k."""
     fits = [
         (k, known)
         for known in KNOWN
@@ -50,7 +50,7 @@ def same_total(total: int) -> tuple[KnownSet, int] | None:
 
 
 def recognise(labels: Sequence[np.ndarray]) -> str | None:
-    """What the labels of all clips are, if they are known, inverted or not: ``bool (T,)`` each, in order."""
+    """Return what the labels of all clips are, if they are known, inverted or not: ``bool (T,)`` each, in order."""
     if not labels or (fit := same_lengths([len(y) for y in labels])) is None:
         return None
     dataset, k = fit[0].dataset, fit[1]

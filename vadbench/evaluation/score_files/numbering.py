@@ -18,7 +18,7 @@ from vadbench.evaluation.score_files.read import Values
 
 
 def read_intervals(path: Path, one_based: bool) -> dict[str, Intervals] | None:
-    """The intervals of each clip in a table video,start,end; None where ``path`` is no such table.
+    """Return the intervals of each clip in a table video,start,end; None where ``path`` is no such table.
 
     ``one_based``: frames count from 1 and the end is included, instead of from 0 and without it.
     """
@@ -93,7 +93,7 @@ def counted_from_0(scores: Values, labels: Values, offset: int, notes: list[str]
 
 
 def _start(values: Values) -> int | None:
-    """The lowest frame number, None in a file without numbers."""
+    """Return the lowest frame number, None in a file without numbers."""
     return None if values.frames is None else min(int(frames[0]) for frames in values.frames.values())
 
 

@@ -85,7 +85,7 @@ def read_values(path: str | Path, column: Column, array: str | None = None) -> V
 
 
 def has_labels(path: str | Path) -> bool:
-    """True if a score table has a column of labels as well, as the table of a run has."""
+    """Return True if a score table has a column of labels as well, as the table of a run has."""
     path = Path(path)
     if (path / "scores.parquet").is_file():
         path = path / "scores.parquet"
@@ -93,7 +93,7 @@ def has_labels(path: str | Path) -> bool:
 
 
 def natural(name: str) -> tuple[Any, ...]:
-    """A key that sorts clip 2 before clip 10."""
+    """Return a key that sorts clip 2 before clip 10."""
     return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name) if part)
 
 
@@ -152,7 +152,7 @@ def _npz(path: Path, column: Column, array: str | None) -> Values:
 
 
 def _read_text(path: Path) -> np.ndarray:
-    """The numbers of a text file; what follows ``#`` is a comment."""
+    """Return the numbers of a text file; what follows ``#`` is a comment."""
     values = []
     for line, text in enumerate(read_text(path).splitlines(), 1):
         cells = re.split(r"[\s,;]+", text.partition("#")[0].strip())

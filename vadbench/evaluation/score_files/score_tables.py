@@ -14,7 +14,8 @@ SUFFIXES = (".csv", ".parquet")
 
 
 def read_frame_table(path: Path, rows: int | None = None) -> pd.DataFrame:
-    """The table with its columns' names in lower case and videos as text; ``rows``: only the first of a csv file.
+    """Return the table with its columns' names in lower case and videos as text; ``rows``: only the first of a csv
+    file.
 
     Raises
     ------

@@ -144,14 +144,16 @@ class RegionAttributeExtractor:
         first, last = first[busy], last[busy]
         flow = self.flow(first, last) if FeatureType.VELOCITY in streams else None
         crops = last if self.crop_frame == "last" else first
-        return self.features(crops, flow, [found[i].boxes for i in busy], streams)
+        made: dict[FeatureType, Features] = self.features(crops, flow, [found[i].boxes for i in busy], streams)
+        return made
 
     def _nothing(self, video: Video, stream: FeatureType) -> Features:
         """The arrays of a stream with no rows, so that a video without regions has them too."""
         import torch
 
         frames = np.zeros((0, *video.size, 3), np.uint8)
-        return self.features(frames, torch.zeros(0, 2, *video.size), [], [stream])[stream]
+        empty: Features = self.features(frames, torch.zeros(0, 2, *video.size), [], [stream])[stream]
+        return empty
 
     def _batches(self, video: Video, known: Mapping[int, np.ndarray] | None) -> Iterator[list[Pair]]:
         """Pairs in frame order; where regions are known, only those of frames that have some."""

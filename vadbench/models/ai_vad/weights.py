@@ -116,7 +116,8 @@ def torchvision_network(
             raise WeightsError(
                 f"{key}={word} does not fit {architecture}: {' '.join(str(error).split())[:200]}..."
             ) from error
-    return network.eval().requires_grad_(False).to(device)
+    frozen: nn.Module = network.eval().requires_grad_(False).to(device)
+    return frozen
 
 
 @contextmanager

@@ -71,7 +71,8 @@ class _Frame:
     side: np.ndarray
 
     def at(self, forward: float, side: float, up: float) -> np.ndarray:
-        return self.origin + forward * self.forward + side * self.side + np.array([0.0, up, 0.0])
+        point: np.ndarray = self.origin + forward * self.forward + side * self.side + np.array([0.0, up, 0.0])
+        return point
 
 
 def _axes(pose: Pose) -> _Frame:
@@ -98,7 +99,7 @@ def _dim(colour: tuple[float, float, float], share: float) -> tuple[float, float
 
 
 def person(pose: Pose, look: Look) -> list[Capsule]:
-    """The capsules of a person, far limbs first.
+    """Return the capsules of a person, far limbs first.
 
     The hips are as high as the lower foot allows, which makes the body bob and keeps the feet on the ground.
     """
@@ -112,7 +113,7 @@ def person(pose: Pose, look: Look) -> list[Capsule]:
     lean = 0.03 * min(pose.effort, 1.0) + 0.2 * run + pose.bend
 
     def trunk(up: float, side: float) -> np.ndarray:
-        """A point of the trunk ``up`` body heights above the hips."""
+        """Return a point of the trunk ``up`` body heights above the hips."""
         return frame.at(np.sin(lean) * up * a, side * a + np.sin(pose.sway) * up * a, hips + np.cos(lean) * up * a)
 
     order = sides if frame.side[2] > 0 else sides[::-1]  # the side away from the camera is drawn first
@@ -179,7 +180,7 @@ def _torso(look: Look, point: Trunk) -> list[Capsule]:
 
 
 def bag(x: float, z: float, colour: tuple[float, float, float]) -> list[Capsule]:
-    """A sports bag standing on the ground."""
+    """Return a sports bag standing on the ground."""
     left, right = np.array([x - 0.2, 0.17, z]), np.array([x + 0.2, 0.17, z])
     grip = np.array([x, 0.36, z])
     return [
@@ -193,7 +194,7 @@ WHEEL, WHEELBASE, SADDLE = 0.34, 1.02, 0.95
 
 
 def cyclist(pose: Pose, look: Look, metal: tuple[float, float, float]) -> list[Capsule]:
-    """A rider on a bicycle; ``pose.phase`` is the angle of the cranks."""
+    """Return a rider on a bicycle; ``pose.phase`` is the angle of the cranks."""
     frame, a = _axes(pose), look.height
     hub = np.array([0.0, 0.27])
     hips, hands = np.array([-0.2, SADDLE]), np.array([0.36, 1.0])
@@ -203,7 +204,9 @@ def cyclist(pose: Pose, look: Look, metal: tuple[float, float, float]) -> list[C
     def at(point: np.ndarray, side: float = 0.0) -> np.ndarray:
         return frame.at(float(point[0]), side, float(point[1]))
 
-    def limb(points: list[np.ndarray], side: float, radii: list[float], colours: list) -> list[Capsule]:
+    def limb(
+        points: list[np.ndarray], side: float, radii: list[float], colours: list[tuple[float, float, float]]
+    ) -> list[Capsule]:
         pairs = zip(points[:-1], points[1:], radii, colours, strict=True)
         return [Capsule(at(p, side), at(q, side), r, c) for p, q, r, c in pairs]
 
@@ -253,4 +256,5 @@ def _knee(hip: np.ndarray, foot: np.ndarray, thigh: float, shin: float) -> np.nd
     along = (thigh**2 - shin**2 + length**2) / (2 * length)
     out = np.sqrt(max(thigh**2 - along**2, 0.0))
     unit = line / np.hypot(*line)
-    return hip + along * unit + out * np.array([-unit[1], unit[0]])
+    knee: np.ndarray = hip + along * unit + out * np.array([-unit[1], unit[0]])
+    return knee

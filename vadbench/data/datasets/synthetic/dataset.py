@@ -76,7 +76,7 @@ def load(config: SyntheticConfig) -> Dataset:
 
 
 def generate(config: SyntheticConfig) -> Path:
-    """The folder of the rendered data set; made at most once however many processes ask.
+    """Return the folder of the rendered data set; made at most once however many processes ask.
 
     Raises
     ------

@@ -5,7 +5,7 @@ Shape legend: T frames, H W pixels, h w a patch of them, A anomalous agents.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -92,7 +92,7 @@ def _post() -> list[Capsule]:
 
 
 def _box(points: np.ndarray, radii: np.ndarray, size: tuple[int, int]) -> tuple[int, int, int, int] | None:
-    """The whole pixels (x1, y1, x2, y2) that hold the drawing; None if it is out of the picture."""
+    """Return the whole pixels (x1, y1, x2, y2) that hold the drawing; None if it is out of the picture."""
     low = np.floor((points - radii[:, None]).min(axis=0)).astype(int) - 1
     high = np.ceil((points + radii[:, None]).max(axis=0)).astype(int) + 1
     x1, y1 = max(int(low[0]), 0), max(int(low[1]), 0)
@@ -100,7 +100,13 @@ def _box(points: np.ndarray, radii: np.ndarray, size: tuple[int, int]) -> tuple[
     return (x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
 
 
-def _draw(canvas: np.ndarray, ends: np.ndarray, radii: np.ndarray, colours: list, corner: tuple[int, int]) -> None:
+def _draw(
+    canvas: np.ndarray,
+    ends: np.ndarray,
+    radii: np.ndarray,
+    colours: Sequence[tuple[int, ...] | int],
+    corner: tuple[int, int],
+) -> None:
     """Draw capsules with ``ends`` (N, 2, 2) and ``radii`` (N,) in pixels on a canvas that is FINE times as fine."""
     # OpenCV's coordinates are those of pixel centres, ours of pixel corners: hence the half.
     at = np.rint(((ends - np.array(corner)) * FINE - 0.5) * (1 << _SHIFT)).astype(int)
@@ -135,7 +141,7 @@ def _paint(picture: np.ndarray, layers: dict[int, np.ndarray], track: int, camer
 
 
 def _shade(scene: np.ndarray, camera: Camera, bodies: list[_Body]) -> np.ndarray:
-    """A copy of ``scene`` with the shadows that the bodies cast on the ground."""
+    """Return a copy of ``scene`` with the shadows that the bodies cast on the ground."""
     dark = np.zeros(camera.size, np.float32)
     for body in bodies:
         ends, radii = _seen(camera, _fallen(body.ends), 0.75 * body.radii)
@@ -149,7 +155,8 @@ def _shade(scene: np.ndarray, camera: Camera, bodies: list[_Body]) -> np.ndarray
         window = (slice(y1, y2), slice(x1, x2))
         dark[window] = np.maximum(dark[window], patch / np.float32(255))
     soft = cv2.GaussianBlur(dark, (3, 3), 0.6)
-    return scene * (1 - np.float32(SHADOW) * soft)[..., None]
+    shaded: np.ndarray = scene * (1 - np.float32(SHADOW) * soft)[..., None]
+    return shaded
 
 
 def _fallen(ends: np.ndarray) -> np.ndarray:

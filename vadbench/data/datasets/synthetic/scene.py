@@ -83,16 +83,18 @@ def _paving(rng: np.random.Generator, x: np.ndarray, z: np.ndarray) -> np.ndarra
     joint_x = np.abs(along - column - 0.5) > 0.5 - 0.03
     grey = 142 + stone + 7 * _texture(rng, x, z, 1.7) + 5 * _texture(rng, x, z, 0.11)
     grey = grey - 26 * (joint_z | joint_x)
-    return grey[..., None] * np.array([1.0, 0.97, 0.91], np.float32)
+    stones: np.ndarray = grey[..., None] * np.array([1.0, 0.97, 0.91], np.float32)
+    return stones
 
 
 def _grass(rng: np.random.Generator, x: np.ndarray, z: np.ndarray) -> np.ndarray:
     value = 96 + 14 * _texture(rng, x, z, 0.9) + 10 * _texture(rng, x, z, 0.15)
-    return value[..., None] * np.array([0.78, 1.0, 0.55], np.float32)
+    grass: np.ndarray = value[..., None] * np.array([0.78, 1.0, 0.55], np.float32)
+    return grass
 
 
 def _backdrop(rng: np.random.Generator, camera: Camera, fine: int) -> tuple[np.ndarray, np.ndarray]:
-    """A hedge with a house front above it: the picture ``(H*s, W*s, 3)``, and where it hides the ground."""
+    """Return a hedge with a house front above it: the picture ``(H*s, W*s, 3)``, and where it hides the ground."""
     height, width = camera.size
     scale = camera.scale(HEDGE_FROM)
     foot = HORIZON * height + CAMERA_HEIGHT * scale
@@ -111,7 +113,7 @@ def _backdrop(rng: np.random.Generator, camera: Camera, fine: int) -> tuple[np.n
 
 
 def background(rng: np.random.Generator, camera: Camera) -> np.ndarray:
-    """The empty square as ``float32 (H, W, 3)`` RGB in grey levels; its textures come from ``rng``."""
+    """Return the empty square as ``float32 (H, W, 3)`` RGB in grey levels; its textures come from ``rng``."""
     fine = SUPERSAMPLE
     x, z = camera.ground(fine)
     edge = GRASS_FROM + 0.25 * _texture(rng, x, z, 2.3)
@@ -125,4 +127,5 @@ def background(rng: np.random.Generator, camera: Camera) -> np.ndarray:
     # A lens is a little darker towards its corners.
     v, u = np.mgrid[0:height, 0:width]
     radius = ((u - width / 2) / width) ** 2 + ((v - height / 2) / height) ** 2
-    return (small * (1 - 0.25 * radius)[..., None]).astype(np.float32)
+    seen: np.ndarray = (small * (1 - 0.25 * radius)[..., None]).astype(np.float32)
+    return seen

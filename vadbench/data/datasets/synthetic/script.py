@@ -53,13 +53,13 @@ class Agent:
     drops_bag_at: int | None = None  # from this frame the shoulder bag is gone
 
     def look_at(self, frame: int) -> Look:
-        """What the agent looks like in ``frame``."""
+        """Return what the agent looks like in ``frame``."""
         gone = self.drops_bag_at is not None and frame >= self.drops_bag_at
         return replace(self.look, bag=False) if gone else self.look
 
 
 def draw_look(rng: np.random.Generator) -> Look:
-    """A person: height about 1.72 m, clothes and skin from a palette."""
+    """Return a person: height about 1.72 m, clothes and skin from a palette."""
     tops = [(168, 44, 46), (44, 72, 140), (226, 222, 214), (38, 40, 46), (66, 112, 76), (196, 150, 60), (120, 120, 128)]
     legs = [(38, 44, 66), (30, 30, 32), (92, 84, 70), (70, 88, 124), (150, 140, 122)]
     skins = [(224, 184, 158), (198, 150, 118), (148, 104, 78), (96, 66, 50)]
@@ -121,7 +121,7 @@ def _edge(camera: Camera, path: Path) -> float:
 
 
 def walkers(rng: np.random.Generator, camera: Camera, n_frames: int) -> list[Agent]:
-    """The normal flow, already under way at frame 0: singles and pairs that arrive at random on both paths."""
+    """Return the normal flow, already under way at frame 0: singles and pairs that arrive at random on both paths."""
     agents: list[Agent] = []
     for path in PATHS:
         edge = _edge(camera, path)
@@ -146,13 +146,13 @@ def walkers(rng: np.random.Generator, camera: Camera, n_frames: int) -> list[Age
 
 
 def _walking(rng: np.random.Generator, n_frames: int, speed: float) -> np.ndarray:
-    """A steady speed that wavers by a few per cent; the seconds before frame 0 are not simulated."""
+    """Return a steady speed that wavers by a few per cent; the seconds before frame 0 are not simulated."""
     time = np.arange(n_frames) / FRAME_RATE
     return speed * (1 + 0.04 * np.sin(2 * np.pi * time / rng.uniform(2, 5) + rng.uniform(0, 6.3)))
 
 
 def _crossing(rng: np.random.Generator, camera: Camera, n_frames: int, kind: str, share: float) -> list[Agent]:
-    """A runner, cyclist or wrong-way walker who crosses the whole picture, entering at ``share`` of the video."""
+    """Return a runner, cyclist or wrong-way walker who crosses the picture, entering at ``share`` of the video."""
     path = PATHS[rng.integers(len(PATHS))]
     look = replace(draw_look(rng), coat=False, bag=False) if kind != "wrong_way" else draw_look(rng)
     edge = _edge(camera, path)
@@ -185,7 +185,8 @@ def _stop(rng: np.random.Generator, camera: Camera, first: int, speed: float) ->
 
 
 def _left_object(rng: np.random.Generator, camera: Camera, n_frames: int, share: float) -> list[Agent]:
-    """A passer-by stops, stoops, and walks on without the bag; the bag is anomalous from the moment it stands there."""
+    """Return the agents of one who stops, stoops, and walks on without the bag; the bag is anomalous from the moment
+    it stands there."""
     speed, pause = float(rng.uniform(1.1, 1.4)), 12
     down = round(share * n_frames)
     first = max(0, down - pause // 2)
@@ -208,7 +209,8 @@ def _left_object(rng: np.random.Generator, camera: Camera, n_frames: int, share:
 
 
 def _loiterer(rng: np.random.Generator, camera: Camera, n_frames: int, share: float) -> list[Agent]:
-    """A passer-by stops, stands about, paces to and fro and walks on; anomalous from the stop until walking on."""
+    """Return the agents of one who stops, stands about, paces to and fro and walks on; anomalous from the stop until
+    walking on."""
     speed = float(rng.uniform(1.1, 1.4))
     first, last = round(share * n_frames), round(min(0.95, share + 0.4) * n_frames)
     path, offset, x0 = _stop(rng, camera, first, speed)
@@ -227,7 +229,8 @@ def _loiterer(rng: np.random.Generator, camera: Camera, n_frames: int, share: fl
 
 
 def anomaly(rng: np.random.Generator, camera: Camera, n_frames: int, kind: str, share: float) -> list[Agent]:
-    """The agents of one anomaly of ``kind`` (one of :data:`KINDS`) that begins at about ``share`` of the video."""
+    """Return the agents of one anomaly of ``kind`` (one of :data:`KINDS`) that begins at about ``share`` of the
+    video."""
     if kind == "left_object":
         return _left_object(rng, camera, n_frames, share)
     if kind == "loiterer":
@@ -236,7 +239,7 @@ def anomaly(rng: np.random.Generator, camera: Camera, n_frames: int, kind: str, 
 
 
 def plan(index: int) -> list[tuple[str, float]]:
-    """The anomalies of test video ``index`` (from 0) as (kind, share of the video at which it begins).
+    """Return the anomalies of test video ``index`` (from 0) as (kind, share of the video at which it begins).
 
     Six plans repeat: one for each kind, then a video in which nothing happens.
     """

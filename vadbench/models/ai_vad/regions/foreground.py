@@ -42,7 +42,8 @@ def foreground_mask(
     kernel = (kernel_size, kernel_size)
     difference = cv2.absdiff(cv2.GaussianBlur(first, kernel, 0), cv2.GaussianBlur(last, kernel, 0))
     if per_channel:
-        return difference.max(axis=2) > threshold
+        differs: np.ndarray = difference.max(axis=2) > threshold
+        return differs
     return cv2.cvtColor(difference, cv2.COLOR_RGB2GRAY) > threshold
 
 
@@ -54,7 +55,8 @@ def _torchvision_difference(first: np.ndarray, last: np.ndarray, kernel_size: in
     frames = torch.from_numpy(np.stack([first, last])).permute(0, 3, 1, 2).float() / 255
     a, b = gaussian_blur(frames, [kernel_size, kernel_size])
     difference = (a - b).abs()
-    return difference.amax(0) if per_channel else rgb_to_grayscale(difference)[0]
+    grey: torch.Tensor = difference.amax(0) if per_channel else rgb_to_grayscale(difference)[0]
+    return grey
 
 
 def foreground_regions(

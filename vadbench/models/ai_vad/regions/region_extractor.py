@@ -220,4 +220,5 @@ def intersections(a: np.ndarray, b: np.ndarray, inclusive: bool = False) -> np.n
     """Areas ``(M, K)`` that boxes ``a (M, 4)`` and ``b (K, 4)`` have in common."""
     width = np.minimum(a[:, None, 2], b[None, :, 2]) - np.maximum(a[:, None, 0], b[None, :, 0]) + inclusive
     height = np.minimum(a[:, None, 3], b[None, :, 3]) - np.maximum(a[:, None, 1], b[None, :, 1]) + inclusive
-    return np.clip(width, 0, None) * np.clip(height, 0, None)
+    areas: np.ndarray = np.clip(width, 0, None) * np.clip(height, 0, None)
+    return areas

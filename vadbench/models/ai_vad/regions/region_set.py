@@ -69,7 +69,8 @@ def on_grid(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def box_areas(boxes: np.ndarray, inclusive: bool = False) -> np.ndarray:
     """Areas ``(M,)`` of ``(M, 4)`` boxes x1, y1, x2, y2; ``inclusive`` counts both end pixels: one more on each side
     (official code)."""
-    return (boxes[:, 2] - boxes[:, 0] + inclusive) * (boxes[:, 3] - boxes[:, 1] + inclusive)
+    areas: np.ndarray = (boxes[:, 2] - boxes[:, 0] + inclusive) * (boxes[:, 3] - boxes[:, 1] + inclusive)
+    return areas
 
 
 def window(box: np.ndarray) -> tuple[slice, slice]:

@@ -127,7 +127,7 @@ class FeatureExtractor:
             vectors[FeatureType.VELOCITY] = self.velocity.features(made[FeatureType.VELOCITY])
         counts = [len(part) for part in boxes]
         split = {
-            stream: torch.from_numpy(rows.astype(np.float32)).to(rgb_batch.device).split(counts)
+            stream: torch.split(torch.from_numpy(rows.astype(np.float32)).to(rgb_batch.device), counts)
             for stream, rows in vectors.items()
         }
         return [{stream: parts[i] for stream, parts in split.items()} for i in range(len(counts))]

@@ -127,7 +127,8 @@ def load(model: str, word: str, path: Path | None) -> torch.nn.Module:
     if model not in open_clip.list_models():
         raise ConfigError(f"model.deep_model: unknown model. {nearest(model, open_clip.list_models())}")
     if path is None:
-        return open_clip.create_model(model, None, pretrained_text=False)
+        network: torch.nn.Module = open_clip.create_model(model, None, pretrained_text=False)
+        return network
     known = (model, word) if word in tags(model) else published_as(path)
     options: dict[str, Any] = {"force_quick_gelu": bool(known and _quick_gelu(*known)), "pretrained_text": False}
     if known:
@@ -141,10 +142,11 @@ def load(model: str, word: str, path: Path | None) -> torch.nn.Module:
             f"it: torch.save(torch.jit.load({path.name!r}, 'cpu').state_dict(), 'weights.pt'), and give weights.pt."
         )
     try:
-        if not archive:
-            return open_clip.create_model(model, str(path), require_pretrained=True, **options)
-        network: torch.nn.Module = open_clip.create_model(model, None, **options)
-        network.load_state_dict(_parameters_of_archive(path, network.state_dict()))
+        if archive:
+            network = open_clip.create_model(model, None, **options)
+            network.load_state_dict(_parameters_of_archive(path, network.state_dict()))
+        else:
+            network = open_clip.create_model(model, str(path), require_pretrained=True, **options)
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise WeightsError(f"{KEY}={word}: {path} does not fit {model}: {reason}") from error
@@ -157,7 +159,7 @@ def _parameters_of_archive(path: Path, known: Container[str]) -> dict[str, torch
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # for those who would write such archives
-        archive = torch.jit.load(str(path), map_location="cpu")
+        archive = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
     constants = {name for name, _ in archive.named_buffers() if name not in known} | _NOT_PARAMETERS
     return {name: values for name, values in archive.state_dict().items() if name not in constants}
 

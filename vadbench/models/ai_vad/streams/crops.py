@@ -42,7 +42,8 @@ class Cropping:
             return _stretched(planes, self.boxes(rois, planes.shape[2:]), size)
         from torchvision.ops import roi_align
 
-        return roi_align(planes, rois, size, aligned=self.aligned)
+        crops: torch.Tensor = roi_align(planes, rois, size, aligned=self.aligned)
+        return crops
 
     def boxes(self, rois: torch.Tensor, frame: tuple[int, ...]) -> torch.Tensor:
         """The part of a ``frame`` (H, W) that each of ``rois (M, 5)`` stands for: itself, or its whole pixels."""

@@ -126,6 +126,7 @@ class FlowExtractor:
     def _opencv(self, first: np.ndarray, last: np.ndarray) -> np.ndarray:
         import cv2
 
+        flow: np.ndarray
         original = first.shape[:2]
         grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (first, last)]
         if self.size is not None:
@@ -140,7 +141,8 @@ class FlowExtractor:
         if self.size is None:
             return flow
         flow = cv2.resize(flow, original[::-1], interpolation=cv2.INTER_LINEAR)
-        return flow * np.array(self._scale(original, self.size), dtype=np.float32)
+        flow = flow * np.array(self._scale(original, self.size), dtype=np.float32)
+        return flow
 
     def _scale(self, original: tuple[int, ...], size: tuple[int, ...]) -> tuple[float, float]:
         """What u and v are multiplied by."""

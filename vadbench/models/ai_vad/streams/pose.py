@@ -157,4 +157,5 @@ def normalise_keypoints(keypoints: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     """Keypoints ``(M, 17, 2)`` in pixels to ``float32 (M, 34)`` in their boxes ``(M, 4)``: x by width, y by height."""
     corner = boxes[:, None, :2]
     size = np.maximum(boxes[:, None, 2:] - corner, 1e-6)
-    return ((keypoints - corner) / size).reshape(len(boxes), -1).astype(np.float32)
+    poses: np.ndarray = ((keypoints - corner) / size).reshape(len(boxes), -1).astype(np.float32)
+    return poses

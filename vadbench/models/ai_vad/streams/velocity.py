@@ -120,12 +120,16 @@ class VelocityExtractor:
         if self.normalisation == "crop_mean":
             return sums
         share = self._coarse(histograms["share"])
-        return np.divide(sums, share, out=np.zeros_like(sums), where=share > 0)
+        means: np.ndarray = np.divide(sums, share, out=np.zeros_like(sums), where=share > 0)
+        return means
 
     def _coarse(self, fine: np.ndarray) -> np.ndarray:
         if fine.shape[1] % self.n_bins:
             raise ConfigError(f"n_velocity_bins={self.n_bins} does not divide the {fine.shape[1]} stored bins")
-        return fine.astype(np.float64).reshape(len(fine), self.n_bins, fine.shape[1] // self.n_bins).sum(axis=2)
+        sums: np.ndarray = (
+            fine.astype(np.float64).reshape(len(fine), self.n_bins, fine.shape[1] // self.n_bins).sum(axis=2)
+        )
+        return sums
 
     def _block(self, flow: torch.Tensor, rois: torch.Tensor) -> np.ndarray:
         """l2, l1 and share of some regions, ``float32 (3, m, bins)``: one pass over all their vectors, no loop."""
