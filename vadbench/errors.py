@@ -22,11 +22,11 @@ class ConfigError(VadbenchError):
 
 
 class DataError(VadbenchError):
-    """A data set, video, mask or label file that is missing, damaged or not what it should be."""
+    """A dataset, video, mask or label file that is missing, damaged or not what it should be."""
 
 
 class WeightsError(VadbenchError):
-    """Pretrained weights that can't be had, don't fit, or don't match their digest."""
+    """Pretrained weights that are unavailable, don't fit, or don't match their digest."""
 
 
 class StoreError(VadbenchError):

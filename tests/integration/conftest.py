@@ -20,7 +20,7 @@ from tests.records import require_valid
 
 @pytest.fixture(scope="session")
 def small_ped2(tmp_path_factory) -> Path:
-    """Root of a tiny data set in the UCSD tree."""
+    """Root of a tiny dataset in the UCSD tree."""
     return write_small_ped2(tmp_path_factory.mktemp("data"))
 
 

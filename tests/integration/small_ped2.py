@@ -1,4 +1,4 @@
-"""A data set in the official UCSD tree, small enough for sweeps in tests: squares that walk, and one that runs."""
+"""A dataset in the official UCSD tree, small enough for sweeps in tests: squares that walk, and one that runs."""
 
 from __future__ import annotations
 

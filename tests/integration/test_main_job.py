@@ -1,4 +1,4 @@
-"""A stranger's first commands, on a small synthetic data set: what is printed, what is on disk, what is refused."""
+"""A stranger's first commands, on a small synthetic dataset: what is printed, what is on disk, what is refused."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def test_every_command_runs(shared: Path, tmp_path: Path) -> None:
             filled |= {"RUN": str(same[0]), "OTHER_RUN": str(same[1])}
         words = [fill(word, filled) for word in words]
         done = subprocess.run([sys.executable, *words[1:]], cwd=tmp_path, capture_output=True, text=True)
-        # The clips at hand are a part of the data set, which check reports by its status.
+        # The clips at hand are a part of the dataset, which check reports by its status.
         partial = words[3] == "check" and "6 of 12 test videos are missing" in done.stdout
         assert done.returncode == (1 if partial else 0), f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
         assert done.stdout.strip() and "Traceback" not in done.stderr, command

@@ -1,4 +1,4 @@
-"""The verb ``cache``: list, prune and verify a feature store from the command line."""
+"""The command ``cache``: list, prune and verify a feature store from the command line."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def run(argv: list[str]) -> int:
     if not root.is_dir():
         print(f"No feature store at {root}. Runs make one; give --path for a store elsewhere.")
         return 0
-    if given.verb == "ls":
+    if given.command == "ls":
         return _ls(root, given.json)
-    if given.verb == "prune":
+    if given.command == "prune":
         if given.max_gb is None and given.unused_days is None and not given.leftovers:
             parser.error("prune needs --max-gb N, --unused-days N or --leftovers: it never guesses what may go")
         return _prune(root, given.max_gb, given.unused_days)
@@ -49,20 +49,22 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    verbs = parser.add_subparsers(dest="verb", required=True)
+    commands = parser.add_subparsers(dest="command", required=True)
     for name, text in (
         ("ls", "list what is stored"),
         ("prune", "make it smaller"),
         ("verify", "compare every entry with its digest"),
     ):
-        verb = verbs.add_parser(name, help=text, description=text)
-        verb.add_argument("--path", default="results/cache", help="folder or URL of the store (default: %(default)s)")
-        verb.add_argument("--local", help="folder of the local copy of a URL")
-    verbs.choices["ls"].add_argument("--json", action="store_true", help="one JSON object an entry")
-    verbs.choices["prune"].add_argument("--max-gb", type=float, help="keep at most this much")
-    verbs.choices["prune"].add_argument("--unused-days", type=float, help="remove what is unused for so long")
-    verbs.choices["prune"].add_argument("--leftovers", action="store_true", help="only clean up after crashes")
-    verbs.choices["verify"].add_argument("--remove", action="store_true", help="remove damaged entries")
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument(
+            "--path", default="results/cache", help="folder or URL of the store (default: %(default)s)"
+        )
+        command.add_argument("--local", help="folder of the local copy of a URL")
+    commands.choices["ls"].add_argument("--json", action="store_true", help="one JSON object an entry")
+    commands.choices["prune"].add_argument("--max-gb", type=float, help="keep at most this much")
+    commands.choices["prune"].add_argument("--unused-days", type=float, help="remove what is unused for so long")
+    commands.choices["prune"].add_argument("--leftovers", action="store_true", help="only clean up after crashes")
+    commands.choices["verify"].add_argument("--remove", action="store_true", help="remove damaged entries")
     return parser
 
 
@@ -114,7 +116,7 @@ def _verify(root: Path, remove: bool) -> int:
                 if entry.fault(fresh=True) is not None:
                     entry.remove()
     dead = sum(1 for _ in leftovers(root))
-    left = "removed" if remove else "made again when next needed, or remove them with --remove"
+    left = "removed" if remove else "recomputed when next needed, or remove them with --remove"
     print(f"{sound} sound, {damaged} damaged{f' ({left})' if damaged else ''}, {dead} leftovers of crashes in {root}")
     return 1 if damaged and not remove else 0
 

@@ -1,4 +1,4 @@
-"""The score-file exam: anybody's scores under every protocol, with all that was assumed said first.
+"""The command ``evaluate``: third-party scores under every protocol, with all that was assumed said first.
 
 Shape legend: T frames of a clip.
 """
@@ -55,7 +55,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 def exam(words: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    """Return the exam as a JSON-able mapping (but for NaN) and as text."""
+    """Return the evaluation as a JSON-able mapping (but for NaN) and as text."""
     aligned = _read(words)
     dataset = words.dataset or aligned.dataset
     primary = load_protocol(words.protocol)
@@ -146,7 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--lengths", help="clip lengths of flat lists: 180,150,... or a .json (file.json:key.key), .npy or .txt")
     add("--offset", type=int, default=0, help="how many first frames of every clip have no score")
     add("--missing", choices=["drop", "fill"], default="drop", help="frames without a score: drop them, or fill in")
-    add("--dataset", help="name, for protocols that differ by data set (default: by the clip lengths, if known)")
+    add("--dataset", help="name, for protocols that differ by dataset (default: by the clip lengths, if known)")
     add("--json", metavar="OUT", help="write everything to this file")
     add("--resamples", type=int, default=2000, help="of the bootstrap over clips")
     add("--seed", type=int, default=0)
@@ -242,7 +242,7 @@ def _text(result: dict[str, Any], found: Evaluation) -> str:
         f"anomalous, digest {labels['digest'][:12]}",
         f"          {labels['recognised'] or 'not the labels of a known test set'}",
         f"coverage  {scored} of {all_frames} labelled frames scored ({100 * scored / max(all_frames, 1):.2f}%), "
-        f"{coverage['frames_filled']} filled in, {coverage['clips']} clips"
+        f"{coverage['frames_filled']} interpolated, {coverage['clips']} clips"
         + (", PARTIAL" if coverage["partial"] else ""),
     ]
     if coverage["clips_absent"]:

@@ -1,4 +1,4 @@
-"""The verb ``extract``: features only, split by video over processes or nodes that need not know of each other.
+"""The command ``extract``: features only, split by video over processes or nodes that need not know of each other.
 
 Every rank takes its videos and leaves; nothing is gathered, nothing padded, and a dead rank costs its own videos only.
 What the store then holds is the same for any split.
@@ -25,12 +25,12 @@ _EPILOG = """examples:
   srun --ntasks 8 python -m vadbench extract model=fuvas dataset=avenue backbone=x3d_m
   python -m vadbench extract --rank 0 --world 2 ...     by hand, on two machines with one store
 
-The words may name several layers (model.layer=blocks.2,blocks.3): they are one pass.
+The overrides may name several layers (model.layer=blocks.2,blocks.3): they are one pass.
 """
 
 
 def run(argv: Sequence[str]) -> int:
-    """``extract [--rank R --world N] WORDS``: extract this rank's share of the videos; 0, or 1 if one failed."""
+    """``extract [--rank R --world N] OVERRIDES``: extract this rank's share of the videos; 0, or 1 if one failed."""
     parser = argparse.ArgumentParser(
         "python -m vadbench extract",
         description="Extract features into the store, split by video over ranks.",
@@ -39,7 +39,7 @@ def run(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--rank", type=int, help="this process, from 0 (default: as torchrun or Slurm says)")
     parser.add_argument("--world", type=int, help="number of processes (default: as torchrun or Slurm says)")
-    parser.add_argument("words", nargs="+", help="the words of a run or a sweep")
+    parser.add_argument("words", nargs="+", metavar="OVERRIDES", help="the overrides of a run or a sweep")
     given, words = parser.parse_known_args(user_config_dirs(argv))
     rank, world = place(given.rank, given.world)
     return extract_share([*given.words, *(w for w in words if w not in ("-m", "--multirun"))], rank, world)

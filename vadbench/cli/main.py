@@ -45,7 +45,7 @@ Commands
   compare RUN RUN                 two runs, by their folders or ids, with a paired interval
   report RUN                      one HTML file
   explain RUN --video ID --frame N  which region and which stream made a score
-  extract WORDS                   features only, split over processes or nodes
+  extract OVERRIDES               features only, split over processes or nodes
   cache ls|prune|verify           the feature store
   sync                            bring MLflow up to date with the run folders
 

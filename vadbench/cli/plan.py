@@ -1,4 +1,4 @@
-"""The verb ``plan``: what a sweep would extract, fit and skip, and how long that should take. It runs nothing."""
+"""The command ``plan``: what a sweep would extract, fit and skip, and how long that should take. It runs nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vadbench.sweep.passes import Pass, passes
 from vadbench.sweep.points import expand
 
 USAGE = """\
-python -m vadbench plan -m WORDS    the words of a sweep, as after -m
+python -m vadbench plan -m OVERRIDES    the overrides of a sweep, as after -m
 
 Prints the unique passes over the videos, how many of their features are stored already, how many points there are and
 how many of them are complete, and the expected time where earlier runs tell it.
@@ -78,7 +78,7 @@ def make_plan(words: Sequence[str]) -> Plan:
 
 
 def run(argv: Sequence[str]) -> int:
-    """``plan -m WORDS``: print the plan; 0, or 1 if a point can't be run."""
+    """``plan -m OVERRIDES``: print the plan; 0, or 1 if a point can't be run."""
     words = [word for word in argv if word not in ("-m", "--multirun")]
     if not words or words[0] in ("-h", "--help"):
         print(USAGE, end="")

@@ -1,4 +1,4 @@
-"""The verb ``sync``: bring MLflow up to date with the run folders, and end what dead writers left open."""
+"""The command ``sync``: bring MLflow up to date with the run folders, and end what dead writers left open."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ _HEAD_SECONDS = 5
 
 
 def run(argv: Sequence[str]) -> int:
-    """``weights WORDS [-m] [--fetch] [--to DIR]``."""
+    """``weights OVERRIDES [-m] [--fetch] [--to DIR]``."""
     given = _parser().parse_intermixed_args(user_config_dirs(argv))
     if given.to is not None and not given.fetch:
         raise ConfigError(f"--to {given.to}: it says where --fetch puts the files; give both")
@@ -64,8 +64,12 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("words", nargs="*", help="the words of a run: group=name and group.key=value")
-    parser.add_argument("-m", "--multirun", action="store_true", help="the words are those of a sweep: all its files")
+    parser.add_argument(
+        "words", nargs="*", metavar="OVERRIDES", help="the overrides of a run: group=name and group.key=value"
+    )
+    parser.add_argument(
+        "-m", "--multirun", action="store_true", help="the overrides are those of a sweep: all its files"
+    )
     parser.add_argument("--fetch", action="store_true", help="fetch what is missing")
     parser.add_argument(
         "--to", metavar="DIR", help=f"put all files there, those that are here too (default: {search_folders()[0]})"
@@ -74,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _configurations(words: Sequence[str], multirun: bool) -> list[RunConfig]:
-    """Return what the words compose to; they need not name a data set, which has no weights."""
+    """Return what the overrides compose to; they need not name a dataset, which has no weights."""
     words = list(words)
     if not any(word.split("=")[0] in ("dataset", "experiment") for word in words):
         words.append("dataset=synthetic")
@@ -144,7 +148,7 @@ def _size(file: WeightsFile, path: Path | None) -> str:
 
 
 def _fetch_all(files: Sequence[WeightsFile], folder: Path | None) -> None:
-    """All files, in ``folder`` if there is one; goes on after one that can't be had and names all such in the end."""
+    """All files, in ``folder`` if there is one; goes on after an unavailable one and names all such in the end."""
     failed = []
     for asked in files:
         file, path = asked.here()
@@ -164,7 +168,7 @@ def _fetch_all(files: Sequence[WeightsFile], folder: Path | None) -> None:
             failed.append(f"{file.name}: {file.url or path}: {reason(error)}")
     if failed:
         raise WeightsError(
-            f"{len(failed)} of {len(files)} files could not be had:\n  "
+            f"{len(failed)} of {len(files)} files are unavailable:\n  "
             + "\n  ".join(failed)
             + "\nWhere there is a network give the same command with --to FOLDER, bring the folder here, and name it "
             f"in the variable {FOLDER}."

@@ -1,4 +1,4 @@
-"""Videos and data sets: what is loaded, frame by frame, and what is known exactly about it."""
+"""Videos and datasets: what is loaded, frame by frame, and what is known exactly about it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def load(name: str, root: str | None = None, **settings: Any) -> Dataset:
-    """Return the data set ``name`` from Python: ``load("ucsd_ped2", root="/data/ucsd")``; settings as in
+    """Return the dataset ``name`` from Python: ``load("ucsd_ped2", root="/data/ucsd")``; settings as in
     conf/dataset."""
     from vadbench.config.compose import compose
     from vadbench.data.registry import load_dataset

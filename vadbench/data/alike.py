@@ -1,4 +1,4 @@
-"""Whether the videos of a data set are alike: one frame size, and training and test videos compressed in one way."""
+"""Whether the videos of a dataset are alike: one frame size, and training and test videos compressed in one way."""
 
 from __future__ import annotations
 

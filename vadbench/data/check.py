@@ -1,4 +1,4 @@
-"""What is in a data set's folder: found against official counts, labels against masks, what is missing, digests."""
+"""What is in a dataset's folder: found against official counts, labels against masks, what is missing, digests."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ class CheckReport:
 
 
 def check(config: DatasetConfig, deep: bool = False, compare: Sequence[Path] = ()) -> CheckReport:
-    """Look at the data set of ``config`` without decoding frames, or, with ``deep``, with decoding every one.
+    """Look at the dataset of ``config`` without decoding frames, or, with ``deep``, with decoding every one.
 
     ``compare``: label files of other origin (``frame_labels_*.npy``, ``*.mat``) to compare with the official labels,
-    in numbers; those in the data set's own folder are compared anyway.
+    in numbers; those in the dataset's own folder are compared anyway.
 
     Raises
     ------
-    DataError: the root is not the data set; the message shows what is there and what was expected.
+    DataError: the root is not the dataset; the message shows what is there and what was expected.
     """
     # Under this policy what is wrong comes as warnings, all at once, and a fault doesn't hide the others.
     dataset = load_dataset(replace(config, on_fault="skip"))
@@ -96,7 +96,7 @@ def check(config: DatasetConfig, deep: bool = False, compare: Sequence[Path] = (
 
 
 def label_files(config: DatasetConfig) -> list[Path]:
-    """Label files of other origin that lie in the data set's folder or one below it."""
+    """Label files of other origin that lie in the dataset's folder or one below it."""
     names = ("frame_labels_*.npy", "avenue.mat", "ped[12].mat")
     return [
         p for root in label_roots(config) for name in names for p in sorted([*root.glob(name), *root.glob(f"*/{name}")])
@@ -104,7 +104,7 @@ def label_files(config: DatasetConfig) -> list[Path]:
 
 
 def _compare(config: DatasetConfig, files: Collection[Path], report: CheckReport) -> None:
-    """How each of ``files`` differs from the official labels; nothing where the data set has none."""
+    """How each of ``files`` differs from the official labels; nothing where the dataset has none."""
     reference = _of_module(config, "reference_labels")
     official = reference(config) if files and reference else {}
     report.remarks += [disagreement(Path(path), official) for path in files if official]
@@ -127,7 +127,7 @@ def _missing(config: DatasetConfig, dataset: Dataset, report: CheckReport) -> No
             report.problems.append(f"{official - len(there)} of {official} {split} videos are missing{which}")
         extra = [clip for clip in there if split in ids and clip not in ids[split]]
         if extra:
-            report.problems.append(f"{split} videos that the data set does not have: {', '.join(extra)}")
+            report.problems.append(f"{split} videos that the dataset does not have: {', '.join(extra)}")
     if not dataset.train:
         report.problems.append("no training videos")
 
@@ -250,7 +250,7 @@ def format_report(report: CheckReport) -> str:
 USAGE = """\
 python -m vadbench check [dataset=]<name> [dataset.root=...] [--deep] [compare=labels.npy,other.mat]
 
-Says what is in a data set's folder: tree, counts against the official ones, labels against masks, what is missing or
+Says what is in a dataset's folder: tree, counts against the official ones, labels against masks, what is missing or
 damaged, digests. --deep decodes every frame and compares original files byte for byte. compare= says how label files of
 other origin differ from the official ones. Exit status 1 if there are problems; missing videos are one."""
 
@@ -277,7 +277,7 @@ def run(words: list[str]) -> int:
 
 
 def _chosen(word: str) -> str:
-    """``word``, or ``dataset=word`` for the bare name of a data set."""
+    """``word``, or ``dataset=word`` for the bare name of a dataset."""
     if "=" in word or word.startswith("~"):
         return word
     if word in registry.names("dataset"):

@@ -1,4 +1,4 @@
-"""Fetching public data sets: resumable downloads with checksum and bound, archives that can't leave their folder."""
+"""Fetching public datasets: resumable downloads with checksum and bound, archives that can't leave their folder."""
 
 from __future__ import annotations
 

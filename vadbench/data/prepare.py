@@ -1,4 +1,4 @@
-"""Fetch and unpack a public data set, or say exactly how, and check what came."""
+"""Fetch and unpack a public dataset, or say exactly how, and check what came."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def main(argv: Sequence[str], description: str | None, folder: str, remotes: lis
 
 
 def prepare(root: Path, remotes: list[Remote], names: list[str], confirmed: bool = False) -> int:
-    """Download and unpack ``remotes`` under ``root`` where needed, then check the data sets ``names`` there.
+    """Download and unpack ``remotes`` under ``root`` where needed, then check the datasets ``names`` there.
 
     Before anything is made or fetched the user is asked on the terminal, unless ``confirmed``.
 
@@ -104,7 +104,7 @@ def _agreed(root: Path, remotes: Sequence[Remote]) -> bool:
 
 
 def check_all(root: Path, names: list[str]) -> int:
-    """Print a deep check of each data set of ``names`` under ``root``; 1 if there are problems."""
+    """Print a deep check of each dataset of ``names`` under ``root``; 1 if there are problems."""
     problems = 0
     for name in names:
         report = check(compose([f"dataset={name}", f"dataset.root={root}"]).dataset, deep=True)

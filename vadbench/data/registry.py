@@ -1,4 +1,4 @@
-"""The data sets by name, and what is done to all of them alike: selection, limits, faults, digests."""
+"""The datasets by name, and what is done to all of them alike: selection, limits, faults, digests."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _READ_ON_LOAD = 1 << 30  # bytes of images whose headers are looked at on every 
 
 
 def load_dataset(config: DatasetConfig) -> Dataset:
-    """Return the data set that ``config`` describes: videos selected, labels and masks of one length with their frames.
+    """Return the dataset that ``config`` describes: videos selected, labels and masks of one length with their frames.
 
     Frames are not decoded. ``comparable`` is True only for the full official split with its official counts.
 
     Raises
     ------
-    DataError: a root that is not the data set, a selection that selects nothing, a fault under the policy ``error``.
+    DataError: a root that is not the dataset, a selection that selects nothing, a fault under the policy ``error``.
     """
     policy = policy_of(config)
     dataset: Dataset = registry.get("dataset", config.name).build(config)

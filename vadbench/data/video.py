@@ -55,14 +55,14 @@ class Video:
 
     Attributes
     ----------
-    id: its name in the data set, unique within a split (``"01"``, ``"Test001"`` is written ``"01"`` too).
+    id: its name in the dataset, unique within a split (``"01"``, ``"Test001"`` is written ``"01"`` too).
     source: the frames.
     labels: ``(T,) bool``, True for an anomalous frame; None where nothing is known (training videos are normal by
         definition and carry None).
     masks: pixel ground truth, or None.
     tracks: columns frame (from 0), track, x1, y1, x2, y2 (pixels, inclusive corners x1, y1 and exclusive x2, y2), and
         any further columns such as kind; or None.
-    scene: camera, where a data set has several.
+    scene: camera, where a dataset has several.
     """
 
     id: str
@@ -89,7 +89,7 @@ class Video:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The videos of one data set, and what is known exactly about what was loaded.
+    """The videos of one dataset, and what is known exactly about what was loaded.
 
     Attributes
     ----------

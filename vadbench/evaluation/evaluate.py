@@ -55,7 +55,7 @@ class Evaluation:
     baselines: name to such an entry (micro frame AUROC), under the same protocol.
     card: one row a protocol, see :func:`vadbench.evaluation.protocol_card`; empty if no protocols were asked for.
     regions: the RBDC/TBDC curve and counts, where there were regions.
-    coverage: frames, filled (scores that a policy filled in), kept (frames that the primary protocol scores).
+    coverage: frames, filled (interpolated scores), kept (frames that the primary protocol scores).
     frame_label_digest: sha256 of the labels, equal for equal labels.
     """
 

@@ -100,7 +100,7 @@ def frame_baselines(videos: Sequence[Video], store: Store) -> dict[str, dict[str
 def assess_scenes(
     detector: Detector, dataset: Dataset, scored: Scored, protocol: Protocol | str, seed: int
 ) -> dict[str, dict[str, Any]]:
-    """Frame metrics of the test videos of each scene by itself; empty where the data set has no scenes or one."""
+    """Frame metrics of the test videos of each scene by itself; empty where the dataset has no scenes or one."""
     scenes = sorted({video.scene for video in dataset.test if video.scene is not None})
     if len(scenes) < 2 or getattr(detector, "evaluator", True) is not True:
         return {}

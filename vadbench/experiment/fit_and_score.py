@@ -31,7 +31,7 @@ class Scored:
 
     Attributes
     ----------
-    scores: of every test video, in the data set's order.
+    scores: of every test video, in the dataset's order.
     training_scores: ``float64 (N,)``, raw scores of all frames of the training videos, for thresholds that never saw a
         test video.
     timings: seconds by phase. summary: what the fit found.

@@ -71,10 +71,10 @@ def run(
 
     Parameters
     ----------
-    overrides: the words that ``config`` was composed from, for the record. sweep: id of the sweep that the run belongs
-        to, for tracking.
+    overrides: what ``config`` was composed from, for the record. sweep: id of the sweep that the run belongs to, for
+        tracking.
     dataset: takes the place of ``config.dataset``: one that was loaded already, or one made in Python. The record, the
-        key and the folder are those of the data set that was used.
+        key and the folder are those of the dataset that was used.
     post_processor: ``f(scores) -> scores``, both video id to ``float64 (T,)``; it stands in for the protocol.
     evaluator: ``f(scores, labels) -> metrics``, of the labelled test videos (labels ``bool (T,)``); metrics are name to
         number, or to an entry as in run.json.
@@ -83,7 +83,7 @@ def run(
     The last three: None for what ``config.model`` says, True, False, or an object that can be called. An object is part
     of the record and, but for the visualizer, which changes no number, of the key. If it has a method ``spec()`` that
     returns, JSON-able, everything that its result depends on, a complete run with the same one is returned; without it
-    nobody can tell whether the object is the same, so the run is made again. So it is with a visualizer, which is there
+    nobody can tell whether the object is the same, so the run is recomputed. So it is with a visualizer, which is there
     to be called::
 
         def share(scores, labels):
@@ -130,7 +130,7 @@ def check_device(name: str) -> None:
 
 
 def prepare(config: RunConfig, dataset: Dataset | None = None) -> tuple[Dataset, Detector]:
-    """Return the data set and the detector of ``config``; all that is wrong with either is raised here."""
+    """Return the dataset and the detector of ``config``; all that is wrong with either is raised here."""
     dataset = dataset or load_dataset(config.dataset)
     if dataset.loaded_from is None:  # whatever it says of itself: nobody has compared it with the official split
         dataset = replace(dataset, comparable=False)

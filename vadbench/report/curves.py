@@ -10,7 +10,7 @@ import numpy as np
 from vadbench.data.video import Video
 from vadbench.models.base import VideoScores
 
-# At most this many curves in one picture; a data set of 107 videos makes several pages.
+# At most this many curves in one picture; a dataset of 107 videos makes several pages.
 _PER_PAGE = 12
 
 

@@ -27,7 +27,7 @@ class Explanation:
     Attributes
     ----------
     video, frame: which. score: its raw score. label: True for anomalous by ground truth, None if unknown.
-    source: the frame whose regions made the score; another one only where the score was filled in.
+    source: the frame whose regions made the score; another one only where the score is interpolated.
     regions: its regions, most anomalous first: rank, class, detector_score, x1, y1, x2, y2, the streams that are on,
         total.
     made_by: stream to (rank of the region whose score counts, that score), for the streams in the sum.
@@ -112,11 +112,11 @@ def explain(folder: Path, video: str, frame: int | None = None) -> Explanation:
 
 
 def load_frame(folder: Path, video: str, frame: int) -> np.ndarray:
-    """One frame of the run's data set, ``uint8 (H, W, 3)`` RGB, decoded as the run decoded it.
+    """One frame of the run's dataset, ``uint8 (H, W, 3)`` RGB, decoded as the run decoded it.
 
     Raises
     ------
-    DataError: the data set is not where the run found it.
+    DataError: the dataset is not where the run found it.
     """
     import yaml
 
@@ -126,7 +126,7 @@ def load_frame(folder: Path, video: str, frame: int) -> np.ndarray:
     values = yaml.safe_load((folder / "config.yaml").read_text())["dataset"]
     if values.get("made_in_python"):
         raise DataError(
-            f"the picture needs the frames of video {video}, and the run was given a data set that was made in Python "
+            f"the picture needs the frames of video {video}, and the run was given a dataset that was made in Python "
             "(--no-picture prints without them)"
         )
     try:
@@ -138,7 +138,7 @@ def load_frame(folder: Path, video: str, frame: int) -> np.ndarray:
     for number, image in enumerate(dataset.test[0].frames()):
         if number == frame:
             return image
-    raise DataError(f"video {video} now has fewer than {frame + 1} frames; the data set has changed since the run")
+    raise DataError(f"video {video} now has fewer than {frame + 1} frames; the dataset has changed since the run")
 
 
 def draw(found: Explanation, image: np.ndarray, path: Path, top: int = 8) -> None:

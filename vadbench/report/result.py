@@ -30,7 +30,7 @@ def format_result(record: Mapping[str, Any], folder: Path, existed: bool, store:
         lines += [(folder / "card.txt").read_text().rstrip(), ""]
     lines += [f"  ! {warning}" for warning in record["warnings"]]
     if existed:
-        lines.append("This run exists; nothing was computed (on_existing=rerun makes it again).")
+        lines.append("This run exists; nothing was computed (on_existing=rerun recomputes it).")
     lines.append("")
     if store is not None:
         how = store if store.startswith("http") else f"mlflow ui --backend-store-uri {store}"
@@ -54,7 +54,7 @@ def _data_lines(record: Mapping[str, Any]) -> list[str]:
         f"  {data['train_videos']} training videos ({data['train_frames']} frames), "
         f"{data['test_videos']} test videos ({data['test_frames']} frames, {known})",
         f"  weights: {weights}",
-        f"  every frame has a score, {coverage['filled']} of {coverage['frames']} filled in by policy",
+        f"  every frame has a score, {coverage['filled']} of {coverage['frames']} interpolated",
     ]
 
 

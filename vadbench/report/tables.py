@@ -1,4 +1,4 @@
-"""The verb ``table``, and the table that ends a sweep: markdown, CSV or LaTeX, at any time, even while runs go on."""
+"""The command ``table``, and the table that ends a sweep: markdown, CSV or LaTeX, even while runs go on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vadbench.runs.run_folder import RunFolder
 
 _EPILOG = """examples:
   python -m vadbench table                              every complete run under results
-  python -m vadbench table results/runs/avenue          those on one data set
+  python -m vadbench table results/runs/avenue          those on one dataset
   python -m vadbench table results/sweeps/<id>          those of one sweep
   python -m vadbench table --format csv > runs.csv      every metric, mean, spread and n in columns of their own
 

@@ -82,7 +82,7 @@ class Entry:
                 self._mark_used()
                 return content
         if self.complete():  # pruned meanwhile is no damage
-            log.warning("Store entry %s is damaged (%s); it is made again.", self.data, fault)
+            log.warning("Store entry %s is damaged (%s); it is recomputed.", self.data, fault)
         return None
 
     def fault(self, *, fresh: bool = False) -> str | None:

@@ -46,13 +46,13 @@ class Item:
 
 
 class Inventory:
-    """Loads each data set once, however many points use it."""
+    """Loads each dataset once, however many points use it."""
 
     def __init__(self) -> None:
         self._datasets: dict[str, Dataset] = {}
 
     def dataset(self, point: Point) -> Dataset:
-        """Return the data set of a point."""
+        """Return the dataset of a point."""
         key = json.dumps(asdict(point.config.dataset), sort_keys=True, default=str)
         if key not in self._datasets:
             self._datasets[key] = load_dataset(point.config.dataset)

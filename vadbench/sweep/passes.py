@@ -14,7 +14,7 @@ from vadbench.sweep.inventory import Item
 
 @dataclass(frozen=True)
 class Pass:
-    """One extractor over the videos of one data set.
+    """One extractor over the videos of one dataset.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ def _by_dataset(items: Sequence[Item]) -> list[tuple[Dataset, list[Item]]]:
 
 
 def _key(dataset: Dataset) -> str:
-    """Return what tells the videos of one data set from those of another."""
+    """Return what tells the videos of one dataset from those of another."""
     return digest([[v.id, v.source.digest(), v.source.decoder] for v in (*dataset.train, *dataset.test)])
 
 

@@ -1,4 +1,4 @@
-"""From the words of a multirun to its points: every combination, composed and checked before anything starts."""
+"""From the overrides of a multirun to its points: every combination, composed and checked before anything starts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Point:
 
 
 def expand(words: Sequence[str]) -> list[Point]:
-    """Return the points of a grid, in the order in which the words name their values, the last word varying fastest.
+    """Return the points of a grid, in the order in which the overrides name their values, the last one varying fastest.
 
     ``words`` are in Hydra's override grammar: ``a=1,2``, ``seed=range(3)``, ``choice(...)``.
 
@@ -64,14 +64,14 @@ def _combinations(words: Sequence[str]) -> tuple[list[list[str]], set[str]]:
 
     flags = [word for word in words if word.startswith("-")]
     if flags:
-        raise ConfigError(f"{flags[0]}: no such option in a sweep; after -m come words such as seed=0,1,2")
+        raise ConfigError(f"{flags[0]}: no such option in a sweep; after -m come overrides such as seed=0,1,2")
     refuse_overrides(words)
     try:
         parsed = OverridesParser.create().parse_overrides(list(words))
         varying = {o.key_or_group for o in parsed if o.is_sweep_override()}
         batches = BasicSweeper.split_arguments(parsed, max_batch_size=None)
     except HydraException as error:
-        raise ConfigError(f"these words can't be read: {str(error).splitlines()[0]}") from None
+        raise ConfigError(f"these overrides can't be read: {str(error).splitlines()[0]}") from None
     barred = sorted(key for key in varying if key.split(".")[0] in _COMMON)
     if barred:
         raise ConfigError(

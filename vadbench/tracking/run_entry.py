@@ -37,7 +37,7 @@ class RunEntry:
 
     Attributes
     ----------
-    experiment: the data set, because comparisons are made within one, unless ``tracking.experiment`` named another.
+    experiment: the dataset, because comparisons are made within one, unless ``tracking.experiment`` named another.
     status: FINISHED, FAILED or KILLED.
     start_ms, end_ms: milliseconds since the epoch.
     metrics: finite numbers only; a number that is undefined is left out and named in the tag ``vadbench.undefined``.
@@ -208,7 +208,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def dataset_digest(data: Mapping[str, Any]) -> str:
-    """Return the digest of a data set, short enough for MLflow."""
+    """Return the digest of a dataset, short enough for MLflow."""
     return str(data.get("digest") or "unknown")[:_DIGEST]
 
 

@@ -102,7 +102,7 @@ def test_what_can_not_be_had_is_named_and_the_rest_is_fetched(folder: Path, caps
     assert weights("-m", "backbone=x3d_s,swin3d_b", "--fetch") == 2
     assert files(folder / "own") == ["swin-cafe.pth"]
     said = capsys.readouterr().err
-    assert "1 of 2 files could not be had" in said and "x3d.pth: file://" in said and "No such file" in said
+    assert "1 of 2 files are unavailable" in said and "x3d.pth: file://" in said and "No such file" in said
     assert "Traceback" not in said and "--to FOLDER" in said
 
 

@@ -42,7 +42,7 @@ def answer(capsys: pytest.CaptureFixture[str], *words: str) -> str:
         ([*RUN, "seed=0,1"], ["seed=0,1: several values are a sweep", "Add -m"]),
         ([*RUN, "seed=range(3)"], ["seed=range(3): several values are a sweep", "Add -m"]),
         (["model=FUVAS", "dataset=synthetic"], ["model=FUVAS: there is no such model", "Did you mean: fuvas?"]),
-        (["check", "ucsd_ped3"], ["there is no such data set", "Did you mean: ucsd_ped2"]),
+        (["check", "ucsd_ped3"], ["there is no such dataset", "Did you mean: ucsd_ped2"]),
         (["check", "."], ["check dataset=NAME dataset.root=."]),
         (["list", "datset"], ["no such list", "Did you mean: datasets?"]),
     ],

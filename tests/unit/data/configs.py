@@ -1,4 +1,4 @@
-"""Checked data set configurations, composed from the shipped files."""
+"""Checked dataset configurations, composed from the shipped files."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def test_videos_that_the_data_set_does_not_have(tmp_path: Path) -> None:
     base = copied_ped(tmp_path)
     write_images(base / "testing" / "frames" / "13", box_masks(4, *SIZE, range(4)).astype(np.uint8))
     problems = check(config("ucsd_ped2", base)).problems
-    assert "test videos that the data set does not have: 13" in problems
+    assert "test videos that the dataset does not have: 13" in problems
     assert "8 of 12 test videos are missing" in problems
 
 

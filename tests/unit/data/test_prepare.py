@@ -1,4 +1,4 @@
-"""From nothing to a checked data set: a made Avenue on a loopback server, fetched, unpacked, checked, and not twice."""
+"""From nothing to a checked dataset: a made Avenue on a loopback server, fetched, unpacked, checked, and not twice."""
 
 from __future__ import annotations
 

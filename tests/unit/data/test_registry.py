@@ -1,4 +1,4 @@
-"""What is done to every data set alike: selection, max_frames, comparable, digests; and how quick the import is."""
+"""What is done to every dataset alike: selection, max_frames, comparable, digests; and how quick the import is."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_tracks_are_cut_with_the_frames() -> None:
 
 
 def small(name: str = "made", **changes: Any) -> Dataset:
-    """A data set in memory whose official counts are its own."""
+    """A dataset in memory whose official counts are its own."""
     masks = box_masks(6, 48, 64, range(2, 5))
     test = Video("01", ArraySource(moving_clip(6)), labels=masks.any(axis=(1, 2)), masks=StackMasks(masks))
     made = Dataset(name, train=(Video("01", ArraySource(moving_clip(5, seed=2))),), test=(test,))

@@ -1,4 +1,4 @@
-"""Small data sets in the trees that people have, made of moving clips."""
+"""Small datasets in the trees that people have, made of moving clips."""
 
 from __future__ import annotations
 

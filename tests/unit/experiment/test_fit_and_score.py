@@ -153,7 +153,7 @@ def test_a_post_processor_that_is_off_leaves_raw_scores() -> None:
 
 
 def damaged(folder: Path, on_fault: str) -> Dataset:
-    """A data set whose first training video has one frame that can't be read."""
+    """A dataset whose first training video has one frame that can't be read."""
     import cv2
 
     from vadbench.data.readers.image_folder import ImageFolder

@@ -1,4 +1,4 @@
-"""What a run records is what was used: its protocol, its data set, and the objects of the user's own."""
+"""What a run records is what was used: its protocol, its dataset, and the objects of the user's own."""
 
 from __future__ import annotations
 

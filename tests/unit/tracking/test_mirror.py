@@ -152,7 +152,7 @@ def test_an_experiment_and_a_run_have_the_names_that_were_given(results):
     (run,) = _runs(results, "/team/mine")
     assert run.info.run_name == "first try"
     assert run.info.artifact_uri.startswith((results / "tracking" / "artifacts").as_uri())
-    assert sync(results, MLFLOW)["unchanged"] == 1  # not once more under the name of the data set
+    assert sync(results, MLFLOW)["unchanged"] == 1  # not once more under the name of the dataset
 
 
 def test_a_sweep_has_the_name_that_was_given_and_its_runs_have_their_own(results):

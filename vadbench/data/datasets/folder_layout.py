@@ -1,4 +1,4 @@
-"""Finding the parts of a data set in the folders that people have, and showing folders as trees where they are not."""
+"""Finding the parts of a dataset in the folders that people have, and showing folders as trees where they are not."""
 
 from __future__ import annotations
 
@@ -107,12 +107,12 @@ def near_folder(path: str) -> str:
 
 
 def card(name: str) -> str:
-    """Return the page about a data set, where it comes from and how to get it."""
+    """Return the page about a dataset, where it comes from and how to get it."""
     return f"datasets/{re.sub('(_ped[12]|17)$', '', name)}.md"
 
 
 def not_recognised(root: Path, name: str, expected: str, accept: Callable[[Path], bool]) -> DataError:
-    """Return the error for a root without anything that looks like the data set, which ``accept`` tells."""
+    """Return the error for a root without anything that looks like the dataset, which ``accept`` tells."""
     return DataError(
         f"dataset.root={root}: this does not look like {name}. {meant_above(root, accept)}"
         f"It holds:\n{show_tree(root)}\nExpected:\n{expected}\n"

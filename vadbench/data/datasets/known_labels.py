@@ -1,4 +1,4 @@
-"""Official frame labels: by a label file's SHA-256, so that a start need not inflate it, and by data set and clip."""
+"""Official frame labels: by a label file's SHA-256, so that a start need not inflate it, and by dataset and clip."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def _labels(ranges: str, frames: int, where: str) -> np.ndarray:
 
 
 def official_labels(dataset: str) -> dict[str, np.ndarray]:
-    """Clip to ``bool (T,)``, the official frame labels of a data set by name; empty where none are known.
+    """Clip to ``bool (T,)``, the official frame labels of a dataset by name; empty where none are known.
 
-    The table ``official_labels.tsv.xz`` beside this module: data set, clip, number of frames, anomalous ranges from 1.
+    The table ``official_labels.tsv.xz`` beside this module: dataset, clip, number of frames, anomalous ranges from 1.
     """
     return _official().get({"avenue17": "avenue"}.get(dataset, dataset), {})
 

@@ -1,4 +1,4 @@
-"""The official files of a data set by size and SHA-256, so that a copy can be certified as an original one."""
+"""The official files of a dataset by size and SHA-256, so that a copy can be certified as an original one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 @functools.cache
 def official_files(table: str) -> dict[str, tuple[int, str]]:
-    """Path below the data set's folder to (bytes, sha256), from ``<table>.tsv.xz`` beside this module."""
+    """Path below the dataset's folder to (bytes, sha256), from ``<table>.tsv.xz`` beside this module."""
     packed = resources.files("vadbench.data.datasets").joinpath(f"{table}.tsv.xz").read_bytes()
     rows = (line.split("\t") for line in lzma.decompress(packed).decode().splitlines()[1:])
     return {path: (int(size), digest) for path, size, digest in rows}

@@ -225,7 +225,7 @@ def _tracks(
 def _check_masks(
     path: Path, masks: MaskSource, n_frames: int, size: tuple[int, int], name: str, policy: Policy
 ) -> None:
-    """Name both files where masks do not fit; under ``skip`` that is left to what is done for all data sets alike."""
+    """Name both files where masks do not fit; under ``skip`` that is left to what is done for all datasets alike."""
     found = mask_size(masks)
     if policy.on_fault == "error" and len(masks) != n_frames:
         raise DataError(f"{path}: {len(masks)} masks for the {n_frames} frames of {name}. {_SKIP}")

@@ -1,4 +1,4 @@
-"""Frame labels from the files that data sets and papers ship: MATLAB lists, .mat ranges, .npy vectors."""
+"""Frame labels from the files that datasets and papers ship: MATLAB lists, .mat ranges, .npy vectors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Score maps and masks of a data set as a stream of frames, checked one by one, so that no video is held whole.
+"""Score maps and masks of a dataset as a stream of frames, checked one by one, so that no video is held whole.
 
 Shape legend: T frames, H W pixels.
 """

@@ -1,4 +1,4 @@
-"""The exact rank table of all pixels of a data set, in two passes over its frames and bounded memory.
+"""The exact rank table of all pixels of a dataset, in two passes over its frames and bounded memory.
 
 The first pass keeps the scores of anomalous pixels, the second sorts all pixels block after block and counts where the
 kept scores fall; what the anomalous ones count for themselves is then taken off. Counts are integers and add up, so

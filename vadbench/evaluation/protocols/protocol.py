@@ -143,7 +143,7 @@ def apply(
 ) -> Applied:
     """Raw scores ``(T,)`` and labels ``(T,)`` by video under ``protocol``; the inputs are left as they are.
 
-    ``dataset`` picks values that are fixed for a data set; an unknown one or None gets the default.
+    ``dataset`` picks values that are fixed for a dataset; an unknown one or None gets the default.
     ``frames_by_video``: the rising frame numbers ``(T,)`` of the scores, where some of a video's frames have none (the
     first four, say); a step that drops frames means these numbers, so nothing is dropped twice.
     """

@@ -25,7 +25,7 @@ class Aligned:
 
     Attributes
     ----------
-    scores, labels, frames, filled: clip to ``(K,)``: float64, 0 and 1, frame numbers, True where a score was filled in.
+    scores, labels, frames, filled: clip to ``(K,)``: float64, 0 and 1, frame numbers, True where interpolated.
     n_labelled: frames that have a label, in clips with or without scores. absent: clips without scores.
     dataset: recognised by the lengths of the clips, or None. clips_known: False if all frames had to be one clip.
     notes: what was assumed, for the reader.

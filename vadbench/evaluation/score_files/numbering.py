@@ -40,7 +40,7 @@ def _by_video(table: Table) -> dict[str, list[tuple[int, str, str]]]:
 def labels_of_intervals(
     intervals: dict[str, Intervals], scores: Values, one_based: bool, offset: int, notes: list[str]
 ) -> tuple[Values, Values]:
-    """Scores and labels by clip; clips that the table has no row of are left out, as in a data set of one's own.
+    """Scores and labels by clip; clips that the table has no row of are left out, as in a dataset of one's own.
 
     A clip ends with its last score. ``offset``: how many first frames of every clip have no score. ``notes`` takes what
     was assumed.

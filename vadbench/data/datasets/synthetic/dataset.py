@@ -1,4 +1,4 @@
-"""The synthetic data set: rendered once from its settings into a cache, read from there ever after.
+"""The synthetic dataset: rendered once from its settings into a cache, read from there ever after.
 
 A fixed camera over a square; people walk from left to right along two paths. In the test videos some of them run,
 cycle, go the wrong way, leave a bag or loiter: each with pixel masks (the agent itself, without its shadow, where
@@ -76,7 +76,7 @@ def load(config: SyntheticConfig) -> Dataset:
 
 
 def generate(config: SyntheticConfig) -> Path:
-    """Return the folder of the rendered data set; made at most once however many processes ask.
+    """Return the folder of the rendered dataset; made at most once however many processes ask.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def generate(config: SyntheticConfig) -> Path:
                 _render_all(config, settings, folder)
     except OSError as error:
         raise StoreError(
-            f"the synthetic data set can't be written to {root} ({error.strerror or error}). Choose another folder "
+            f"the synthetic dataset can't be written to {root} ({error.strerror or error}). Choose another folder "
             "with dataset.root=FOLDER, or make room."
         ) from error
     return folder
@@ -114,7 +114,7 @@ def _render_all(config: SyntheticConfig, settings: dict[str, Any], folder: Path)
     """Render into a folder of our own, then rename it: what has the final name is complete."""
     from vadbench.data.datasets.synthetic.scene import Camera, background
 
-    log.info("rendering the synthetic data set into %s (once)", folder)
+    log.info("rendering the synthetic dataset into %s (once)", folder)
     ours = f".{folder.name}.{socket.gethostname()}."
     mine = folder.with_name(f"{ours}{os.getpid()}")
     # Left by a copy that was cut short (it has no manifest) and by killed processes: the lock is ours, none is at work.

@@ -1,4 +1,4 @@
-"""The fixed camera of the synthetic data set and the empty square that it looks at.
+"""The fixed camera of the synthetic dataset and the empty square that it looks at.
 
 Ground coordinates are metres: X to the right, Y up, Z away from the camera. Shape legend: H W pixels, N points.
 """

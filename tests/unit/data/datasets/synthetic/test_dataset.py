@@ -1,4 +1,4 @@
-"""The synthetic data set: the same bits everywhere, masks that are what is drawn, a cache that is whole or absent."""
+"""The synthetic dataset: the same bits everywhere, masks that are what is drawn, a cache that is whole or absent."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def test_a_real_model_finds_the_people_in_a_real_frame(shared: Path) -> None:
     people = found.labels == 1
     assert people.sum() >= 3 and found.scores[people].max() > 0.6
     heights = (found.boxes[:, 3] - found.boxes[:, 1])[people]
-    assert ((heights > 15) & (heights < 80)).all()  # people are some 20 to 60 pixels high in this data set
+    assert ((heights > 15) & (heights < 80)).all()  # people are some 20 to 60 pixels high in this dataset
     # Found again where the frame is shifted: boxes are in pixels of the frame.
     (moved,) = detector(np.roll(frame, 40, axis=1)[None])
     best = found.boxes[0]
