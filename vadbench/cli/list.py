@@ -47,7 +47,7 @@ def run(argv: Sequence[str]) -> int:
     # Naming the built-in steps imports SciPy: by default they are shown only where there are others.
     hidden = ("layers",) if registry.outside("protocol_step") else ("layers", "steps")
     parts = [words.kind] if words.kind else [kind for kind in _KINDS if kind not in hidden]
-    sections = {
+    sections: dict[str, Callable[[], str]] = {
         "models": lambda: format_group("models", "model"),
         "backbones": format_backbones,
         "datasets": lambda: format_group("datasets", "dataset"),
@@ -80,7 +80,7 @@ def format_parts(title: str, kind: str, how: str) -> str:
 
 
 def from_outside(kind: str) -> str:
-    """A line for each part of a kind that is from a plug-in: where it comes from; empty if there is none."""
+    """Return a line for each part of a kind that is from a plug-in: where it comes from; empty if there is none."""
     return "".join(f"\n  plug-in {part.name}: {part.origin}" for part in registry.outside(kind))
 
 

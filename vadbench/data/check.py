@@ -214,7 +214,7 @@ def _certify(config: DatasetConfig, report: CheckReport) -> None:
 
 
 def _of_module(config: DatasetConfig, name: str) -> Callable[[Any], Any] | None:
-    """A function that the module of a data set may have."""
+    """Return a function that the module of a dataset may have."""
     return getattr(sys.modules[registry.get("dataset", config.name).build.__module__], name, None)
 
 

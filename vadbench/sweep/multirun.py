@@ -114,7 +114,7 @@ class Sweep:
         return 130 if interrupted else 0 if set(states) <= {"complete"} else 1
 
     def _update(self, config: RunConfig, dataset: Dataset, folder: RunFolder) -> None:
-        """What a complete point is asked for and does not have yet; a fault there stops nothing."""
+        """Draw what a complete point is asked for and does not have yet; a fault there stops nothing."""
         if getattr(config.model, "heatmap_frames", 0) or registry.outside("metric"):
             try:
                 update(config, *prepare(config, dataset), folder)

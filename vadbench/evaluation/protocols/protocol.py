@@ -68,7 +68,7 @@ def load_protocol(name: str) -> Protocol:
 
 
 def parse_protocol(values: Any, where: str = "protocol") -> Protocol:
-    """A checked protocol from a mapping as YAML holds it; ConfigError says what is wrong and ``where``."""
+    """Return a checked protocol from a mapping as YAML holds it; ConfigError says what is wrong and ``where``."""
     config, errors = check_protocol(values)
     if config is None:
         raise ConfigError("\n".join(f"{where}: {line}" for line in describe(errors, values)))

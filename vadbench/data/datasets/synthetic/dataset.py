@@ -55,7 +55,7 @@ class SyntheticConfig(DatasetConfig):
 
 @registry.dataset("synthetic", config=SyntheticConfig)
 def load(config: SyntheticConfig) -> Dataset:
-    """The data set of these settings, rendered first if it is not in the cache (``dataset.root``) yet."""
+    """Return the dataset of these settings, rendered first if it is not in the cache (``dataset.root``) yet."""
     import pandas as pd
 
     folder = generate(config)
