@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.records import require_valid
 from vadbench import registry
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores: more threads would wait for each other
@@ -37,3 +39,19 @@ def own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         del registry._parts[key]
     for path in [path for path in registry._loaded if path != registry.ENTRY_POINTS]:
         del registry._loaded[path]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def valid_records() -> Iterator[None]:
+    """Every record that this process writes is valid under the schema of its version."""
+    from vadbench.runs.run_folder import RunFolder
+
+    finish = RunFolder.finish
+
+    def checked(folder: RunFolder, record: dict[str, Any]) -> None:
+        finish(folder, record)
+        require_valid(folder.path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RunFolder, "finish", checked)
+        yield

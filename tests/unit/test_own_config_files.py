@@ -38,9 +38,9 @@ def test_what_is_no_text_is_said(tmp_path: Path) -> None:
 
 
 def test_missing_keys_are_one_line(tmp_path: Path) -> None:
-    said = said_of(tmp_path, "name: fuvas\nlayer: null\n")
-    assert said.startswith("model: keys without a value: pca_level, spatial_pool, ") and "\n" not in said
-    assert "layer" not in said and "{" not in said and "defaults: [OTHER]" in said
+    said = said_of(tmp_path, "name: ai_vad\nframe_step: 1\n")
+    assert said.startswith("model: keys without a value: use_velocity_features, ") and "\n" not in said
+    assert "frame_step" not in said and "{" not in said and "defaults: [OTHER]" in said
 
 
 def test_missing_keys_of_a_step_and_of_its_protocol_are_a_line_each(tmp_path: Path) -> None:

@@ -36,10 +36,10 @@ Parts of your own: --plugin FILE, before or after any command (docs/extending.md
   python -m vadbench --plugin my_method.py model=my_method dataset=avenue dataset.root=/data/avenue
 
 Commands
-  list [layers backbone=NAME]     models, backbones, data sets, protocols; or the layers of a backbone
-  check NAME [--deep]             what a data set's folder holds and what is missing
-  weights WORDS [--fetch]         files of weights that a configuration needs; --to DIR for a node without a network
-  plan -m WORDS                   what a sweep would extract, fit and skip
+  list [layers backbone=NAME]     models, backbones, datasets, protocols; or the layers of a backbone
+  check NAME [--deep]             what a dataset's folder holds and what is missing
+  weights OVERRIDES [--fetch]     files of weights that a configuration needs; --to DIR for a node without a network
+  plan -m OVERRIDES               what a sweep would extract, fit and skip
   evaluate SCORES --labels LABELS scores of any method under every protocol
   table [FOLDER]                  results as a table (markdown, csv, latex)
   compare RUN RUN                 two runs, by their folders or ids, with a paired interval

@@ -43,7 +43,7 @@ VERSION = 1
 
 @dataclass(config=STRICT, kw_only=True)
 class SyntheticConfig(DatasetConfig):
-    """The made data set."""
+    """The synthetic dataset."""
 
     seed: Annotated[int, Field(ge=0)]  # of scene, people and anomalies
     n_train: Annotated[int, Field(ge=1)]
