@@ -96,10 +96,6 @@ class ClipPlan:
         """First frame of each clip that fits into a video: ``int64 (N,)``."""
         return np.arange(0, n_frames - self.span + 1, self.stride, dtype=np.int64)
 
-    def frames_of(self, start: int) -> list[int]:
-        """Frame numbers of the clip that begins at ``start``."""
-        return [start + j * self.step for j in range(self.length)]
-
 
 class ClipExtractor:
     """Feature maps of every clip of a video, one output for each layer of the backbone.
