@@ -33,7 +33,7 @@ ORDER = [
     {"plugins"},
 ]
 # Names that mean the same role wherever they stand.
-ROLES = {"base", "registry", "weights", "baselines", "evaluate", "extractor", "keys", "to_frames"}
+ROLES = {"base", "registry", "weights", "baselines", "check", "evaluate", "extractor", "keys", "to_frames"}
 # Folders of like parts, one file a part.
 LIKE_PARTS = {"cli", "density", "data/datasets", "evaluation/metrics"}
 DOZEN = 12

@@ -1,4 +1,4 @@
-"""The command ``cache``: list, prune and verify a feature store from the command line."""
+"""``cache ls|prune|verify``: list, prune and verify the feature store."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from vadbench.cli.commands import parser_of
 from vadbench.store.entry import entries, leftovers
 from vadbench.store.prune import held, prune
 from vadbench.store.remote import is_remote, local_copy
@@ -43,12 +44,7 @@ def run(argv: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m vadbench cache",
-        description="Look after the feature store.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of(__doc__, _EPILOG)
     commands = parser.add_subparsers(dest="command", required=True)
     for name, text in (
         ("ls", "list what is stored"),

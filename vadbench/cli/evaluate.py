@@ -1,4 +1,4 @@
-"""The command ``evaluate``: third-party scores under every protocol, with all that was assumed said first.
+"""``evaluate SCORES --labels LABELS``: scores of any method under every protocol, with all that was assumed.
 
 Shape legend: T frames of a clip.
 """

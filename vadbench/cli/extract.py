@@ -1,4 +1,4 @@
-"""The command ``extract``: features only, split by video over processes or nodes that need not know of each other.
+"""``extract OVERRIDES``: features only, split by video over processes or nodes.
 
 Every rank takes its videos and leaves; nothing is gathered, nothing padded, and a dead rank costs its own videos only.
 What the store then holds is the same for any split.
@@ -6,10 +6,10 @@ What the store then holds is the same for any split.
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Mapping, Sequence
 
+from vadbench.cli.commands import parser_of
 from vadbench.config.compose import user_config_dirs
 from vadbench.errors import ConfigError, VadbenchError
 from vadbench.experiment.run import open_store
@@ -31,12 +31,7 @@ The overrides may name several layers (model.layer=blocks.2,blocks.3): they are 
 
 def run(argv: Sequence[str]) -> int:
     """``extract [--rank R --world N] OVERRIDES``: extract this rank's share of the videos; 0, or 1 if one failed."""
-    parser = argparse.ArgumentParser(
-        "python -m vadbench extract",
-        description="Extract features into the store, split by video over ranks.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of(__doc__, _EPILOG)
     parser.add_argument("--rank", type=int, help="this process, from 0 (default: as torchrun or Slurm says)")
     parser.add_argument("--world", type=int, help="number of processes (default: as torchrun or Slurm says)")
     parser.add_argument("words", nargs="+", metavar="OVERRIDES", help="the overrides of a run or a sweep")

@@ -1,8 +1,10 @@
-"""`list`: what there is to choose from, read from the configuration files; neither torch nor mlflow is imported."""
+"""``list [layers backbone=NAME]``: models, backbones, datasets, protocols; or the layers of a backbone.
+
+Neither torch nor mlflow is imported.
+"""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,57 +12,30 @@ from typing import Any
 import yaml
 
 from vadbench import registry
+from vadbench.cli.commands import parser_of
 from vadbench.config.paths import CONF
 from vadbench.config.schema import PARTS
 from vadbench.errors import ConfigError, nearest
 
-_KINDS = (
-    "models",
-    "backbones",
-    "densities",
-    "datasets",
-    "protocols",
-    "steps",
-    "metrics",
-    "launchers",
-    "regions",
-    "flow",
-    "experiments",
-    "layers",
-)
-
 
 def run(argv: Sequence[str]) -> int:
     """``list``, ``list backbones``, ``list layers backbone=x3d_s [model words]``; 0."""
-    parser = argparse.ArgumentParser("python -m vadbench list", description=__doc__)
-    parser.add_argument("kind", nargs="?", help="one of " + ", ".join(_KINDS))
+    parser = parser_of(__doc__)
+    parser.add_argument("kind", nargs="?", help="one of " + ", ".join(KINDS))
     parser.add_argument("words", nargs="*", help="for layers: backbone=NAME and any backbone.key=value")
     parser.add_argument("--all", action="store_true", help="for layers: also the modules deep inside a block")
     words = parser.parse_args(list(argv))
     if words.kind is not None:
-        words.kind = {kind.rstrip("s"): kind for kind in _KINDS}.get(words.kind.lower().rstrip("s"), words.kind)
-        if words.kind not in _KINDS:
-            raise ConfigError(f"list {words.kind}: no such list. {nearest(words.kind, _KINDS)}")
+        words.kind = {kind.rstrip("s"): kind for kind in KINDS}.get(words.kind.lower().rstrip("s"), words.kind)
+        if words.kind not in KINDS:
+            raise ConfigError(f"list {words.kind}: no such list. {nearest(words.kind, KINDS)}")
     if words.kind == "layers":
         print(format_layers(words.words, words.all))
         return 0
     # Naming the built-in steps imports SciPy: by default they are shown only where there are others.
     hidden = ("layers",) if registry.outside("protocol_step") else ("layers", "steps")
-    parts = [words.kind] if words.kind else [kind for kind in _KINDS if kind not in hidden]
-    sections: dict[str, Callable[[], str]] = {
-        "models": lambda: format_group("models", "model"),
-        "backbones": format_backbones,
-        "datasets": lambda: format_group("datasets", "dataset"),
-        "densities": lambda: format_group("densities", "density"),
-        "protocols": format_protocols,
-        "steps": lambda: format_parts("protocol steps", "protocol_step", "protocol.steps=[{kind: NAME}]"),
-        "metrics": lambda: format_parts("metrics of plug-ins", "metric", "computed wherever labels are known"),
-        "launchers": lambda: format_group("launchers", "launcher"),
-        "regions": lambda: format_group("regions of AI-VAD", "regions"),
-        "flow": lambda: format_group("flow of AI-VAD", "flow"),
-        "experiments": lambda: format_group("experiments", "experiment"),
-    }
-    print("\n\n".join(sections[part]() for part in parts))
+    parts = [words.kind] if words.kind else [kind for kind in KINDS if kind not in hidden]
+    print("\n\n".join(_SECTIONS[part]() for part in parts))
     return 0
 
 
@@ -159,3 +134,19 @@ def columns(rows: Iterable[Mapping[str, Any]]) -> str:
 def _first_comment(path: Path) -> str:
     lines = (line for line in path.read_text().splitlines() if not line.startswith("# @package"))
     return next(lines, "").removeprefix("#").strip()
+
+
+_SECTIONS: dict[str, Callable[[], str]] = {
+    "models": lambda: format_group("models", "model"),
+    "backbones": format_backbones,
+    "densities": lambda: format_group("densities", "density"),
+    "datasets": lambda: format_group("datasets", "dataset"),
+    "protocols": format_protocols,
+    "steps": lambda: format_parts("protocol steps", "protocol_step", "protocol.steps=[{kind: NAME}]"),
+    "metrics": lambda: format_parts("metrics of plug-ins", "metric", "computed wherever labels are known"),
+    "launchers": lambda: format_group("launchers", "launcher"),
+    "regions": lambda: format_group("regions of AI-VAD", "regions"),
+    "flow": lambda: format_group("flow of AI-VAD", "flow"),
+    "experiments": lambda: format_group("experiments", "experiment"),
+}
+KINDS = (*_SECTIONS, "layers")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import signal
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vadbench import registry
+from vadbench.cli.commands import commands, run_of
 from vadbench.cli.terminal import show_own_messages
 from vadbench.config.from_hydra import HELP, refuse_flags
 from vadbench.config.paths import home_expanded
@@ -35,41 +35,14 @@ Many runs: -m, with several values for a key
 Parts of your own: --plugin FILE, before or after any command (docs/extending.md)
   python -m vadbench --plugin my_method.py model=my_method dataset=avenue dataset.root=/data/avenue
 
-Commands
-  list [layers backbone=NAME]     models, backbones, datasets, protocols; or the layers of a backbone
-  check NAME [--deep]             what a dataset's folder holds and what is missing
-  weights OVERRIDES [--fetch]     files of weights that a configuration needs; --to DIR for a node without a network
-  plan -m OVERRIDES               what a sweep would extract, fit and skip
-  evaluate SCORES --labels LABELS scores of any method under every protocol
-  table [FOLDER]                  results as a table (markdown, csv, latex)
-  compare RUN RUN                 two runs, by their folders or ids, with a paired interval
-  report RUN                      one HTML file
-  explain RUN --video ID --frame N  which region and which stream made a score
-  extract OVERRIDES               features only, split over processes or nodes
-  cache ls|prune|verify           the feature store
-  sync                            bring MLflow up to date with the run folders
+Commands (COMMAND --help says more)
+{commands}
 
 {from_hydra}
 
 Groups: {groups}
 Every key with its value: python -m vadbench model=fuvas dataset=synthetic --cfg
 """
-
-COMMANDS = {
-    "list": "vadbench.cli.list:run",
-    "check": "vadbench.data.check:run",
-    "weights": "vadbench.cli.weights:run",
-    "plan": "vadbench.cli.plan:run",
-    "evaluate": "vadbench.cli.evaluate:run",
-    "table": "vadbench.report.tables:run",
-    "compare": "vadbench.report.comparison:run",
-    "report": "vadbench.report.pages:run",
-    "explain": "vadbench.report.explain:run",
-    "extract": "vadbench.cli.extract:run",
-    "cache": "vadbench.cli.cache:run",
-    "sync": "vadbench.cli.sync:run",
-}
-"""Command to the function that runs it, imported only when asked for: listing names never imports torch."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -101,9 +74,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _dispatch(words: list[str]) -> int:
     from vadbench.config.compose import groups, user_config_dirs
 
-    is_command = bool(words) and words[0] in COMMANDS
+    is_command = bool(words) and words[0] in commands()
     if not words or words[0] == "help" or (not is_command and {"-h", "--help"} & set(words)):
-        print(USAGE.format(from_hydra=HELP, groups=", ".join(groups())))
+        print(USAGE.format(commands=_listed(), from_hydra=HELP, groups=", ".join(groups())))
         return 0
     if words[0] in ("--version", "-V"):
         from vadbench import __version__
@@ -112,17 +85,20 @@ def _dispatch(words: list[str]) -> int:
         return 0
     refuse_flags(words)
     if is_command:
-        module, _, function = COMMANDS[words[0]].partition(":")
-        status: int = getattr(importlib.import_module(module), function)(words[1:])
-        return status
+        return run_of(words[0])(words[1:])
     if "=" not in words[0] and not words[0].startswith(("-", "+", "~")):
-        raise ConfigError(f"{words[0]!r} is neither a command nor group=name. {nearest(words[0], COMMANDS)}")
+        raise ConfigError(f"{words[0]!r} is neither a command nor group=name. {nearest(words[0], commands())}")
     words = user_config_dirs(words)
     if "-m" in words or "--multirun" in words:
         from vadbench.sweep import multirun
 
         return multirun.run([word for word in words if word not in ("-m", "--multirun")])
     return _single(words)
+
+
+def _listed() -> str:
+    """One line for each command: its arguments and what it does."""
+    return "\n".join(f"  {words:<34}{what}" for words, what in commands().values())
 
 
 def _with_plugins(words: list[str]) -> list[str]:

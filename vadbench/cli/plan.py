@@ -1,4 +1,4 @@
-"""The command ``plan``: what a sweep would extract, fit and skip, and how long that should take. It runs nothing."""
+"""``plan -m OVERRIDES``: what a sweep would extract, fit and skip, and how long that should take."""
 
 from __future__ import annotations
 

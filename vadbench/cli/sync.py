@@ -1,14 +1,14 @@
-"""The command ``sync``: bring MLflow up to date with the run folders, and end what dead writers left open."""
+"""``sync``: bring MLflow up to date with the run folders, and end what dead writers left open."""
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from vadbench.cli.commands import parser_of
 from vadbench.config.schema import TrackingConfig
 from vadbench.errors import VadbenchError
 from vadbench.tracking.mlflow_mirror import Mirror, tracking_uri, warn
@@ -20,9 +20,7 @@ after a server was out of reach, after a crash, on a machine that the folders we
 
 def run(argv: list[str]) -> int:
     """``sync [--results FOLDER] [--uri URI]``; returns 1 if the store can't be reached or a run can't be mirrored."""
-    parser = argparse.ArgumentParser(
-        prog="python -m vadbench sync", description="Bring MLflow up to date with the run folders.", epilog=_EPILOG
-    )
+    parser = parser_of(__doc__, _EPILOG)
     parser.add_argument("--results", default="results", help="folder of results (default: %(default)s)")
     parser.add_argument("--uri", help="tracking store (default: MLFLOW_TRACKING_URI, else SQLite under the results)")
     given = parser.parse_args(argv)

@@ -1,4 +1,4 @@
-"""`weights`: the files of weights that a configuration needs, where they are, and all of them fetched in one go.
+"""``weights OVERRIDES [--fetch]``: files of weights that a configuration needs, and where they are.
 
 For compute nodes without a network: fetch where there is one, take the folder along, and name it there in the variable
 VADBENCH_WEIGHTS.
@@ -21,6 +21,7 @@ from vadbench.backbones.weights_file import (
     reason,
     search_folders,
 )
+from vadbench.cli.commands import parser_of
 from vadbench.config.compose import compose, user_config_dirs
 from vadbench.config.schema import RunConfig
 from vadbench.errors import ConfigError, WeightsError
@@ -58,12 +59,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m vadbench weights",
-        description="Which files of weights a configuration needs, and where they are on this machine.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of(__doc__, _EPILOG)
     parser.add_argument(
         "words", nargs="*", metavar="OVERRIDES", help="the overrides of a run: group=name and group.key=value"
     )

@@ -13,7 +13,7 @@ import numpy as np
 
 from vadbench import registry
 from vadbench.config.schema import DatasetConfig
-from vadbench.data.datasets.folder_layout import label_roots, near_folder
+from vadbench.data.datasets.folder_layout import label_roots
 from vadbench.data.labels.published import disagreement
 from vadbench.data.readers.fault_lines import fault_lines
 from vadbench.data.readers.image_folder import ImageFolder
@@ -21,7 +21,7 @@ from vadbench.data.readers.masks import StackMasks, any_of
 from vadbench.data.readers.source import Fault, Source
 from vadbench.data.registry import bytes_on_disk, counts, dataset_digest, label_digest, load_dataset
 from vadbench.data.video import Dataset, Video
-from vadbench.errors import ConfigError, DataError, VadbenchError, nearest
+from vadbench.errors import VadbenchError
 
 _NAMES = {
     "train_videos": "training videos",
@@ -245,43 +245,3 @@ def format_report(report: CheckReport) -> str:
             lines += ["", f"  {title}", *(f"    - {entry}" for entry in entries)]
     lines += ["", *(f"  {name} digest  {digest}" for name, digest in report.digests.items())]
     return "\n".join(line.rstrip() for line in lines)
-
-
-USAGE = """\
-python -m vadbench check [dataset=]<name> [dataset.root=...] [--deep] [compare=labels.npy,other.mat]
-
-Says what is in a dataset's folder: tree, counts against the official ones, labels against masks, what is missing or
-damaged, digests. --deep decodes every frame and compares original files byte for byte. compare= says how label files of
-other origin differ from the official ones. Exit status 1 if there are problems; missing videos are one."""
-
-
-def run(words: list[str]) -> int:
-    """``python -m vadbench check``, see :data:`USAGE`; 0, or 1 if there are problems."""
-    from vadbench.config.compose import compose
-
-    if not words or "--help" in words or "-h" in words:
-        print(USAGE)
-        return 0
-    flags = [word for word in words if word.startswith("-")]
-    for flag in flags:
-        if flag != "--deep":
-            raise ConfigError(f"{flag}: no such option of check. {nearest(flag, ['--deep', '--help'])}")
-    compare = [Path(p) for word in words if word.startswith("compare=") for p in word.partition("=")[2].split(",")]
-    for path in compare:
-        if not path.is_file():
-            raise DataError(f"compare={path}: no such file. {near_folder(str(path))}")
-    rest = [_chosen(word) for word in words if word not in flags and not word.startswith("compare=")]
-    report = check(compose(rest).dataset, bool(flags), compare)
-    print(format_report(report))
-    return 1 if report.problems else 0
-
-
-def _chosen(word: str) -> str:
-    """``word``, or ``dataset=word`` for the bare name of a dataset."""
-    if "=" in word or word.startswith("~"):
-        return word
-    if word in registry.names("dataset"):
-        return f"dataset={word}"
-    if Path(word).is_dir():
-        raise ConfigError(f"check {word}: to check a folder say whose: check dataset=NAME dataset.root={word}")
-    raise ConfigError(f"check {word}: there is no such dataset. {nearest(word, registry.names('dataset'))}")

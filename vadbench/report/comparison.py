@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +11,7 @@ import numpy as np
 import pandas as pd
 
 from vadbench.errors import DataError
-from vadbench.runs.find_run import RUN_HELP, add_results, find_run
-from vadbench.runs.run_folder import RunFolder, plain
-
-
-def run(argv: Sequence[str]) -> int:
-    """``compare RUN RUN``: print the comparison; 0."""
-    parser = argparse.ArgumentParser("python -m vadbench compare", description=__doc__)
-    parser.add_argument("first", help=RUN_HELP)
-    parser.add_argument("second", help="another run on the same test videos")
-    add_results(parser)
-    parser.add_argument("--resamples", type=int, default=2000, help="bootstrap resamples of the videos (2000)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, metavar="OUT", help="write the comparison there too")
-    words = parser.parse_args(list(argv))
-    first, second = (find_run(given, words.results) for given in (words.first, words.second))
-    result = compare(first, second, words.resamples, words.seed)
-    print(format_comparison(result))
-    if words.json:
-        words.json.write_text(json.dumps(plain(result), indent=1))
-    return 0
+from vadbench.runs.run_folder import RunFolder
 
 
 def compare(first: Path, second: Path, resamples: int = 2000, seed: int = 0) -> dict[str, Any]:

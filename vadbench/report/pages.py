@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import base64
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 from vadbench.errors import DataError
-from vadbench.runs.find_run import RUN_HELP, add_results, find_run
-from vadbench.runs.run_folder import RunFolder, write_atomically
-
-
-def run(argv: Sequence[str]) -> int:
-    """``report RUN``: write the page, print where it is; 0."""
-    parser = argparse.ArgumentParser("python -m vadbench report", description=__doc__)
-    parser.add_argument("run", metavar="RUN", help=RUN_HELP)
-    add_results(parser)
-    parser.add_argument("--out", type=Path, help="where to write it (RUN/report.html)")
-    words = parser.parse_args(list(argv))
-    folder = find_run(words.run, words.results)
-    out = words.out or folder / "report.html"
-    write_atomically(out, page(folder))
-    print(out)
-    return 0
+from vadbench.runs.run_folder import RunFolder
 
 
 def page(folder: Path) -> str:

@@ -1,8 +1,7 @@
-"""The command ``table``, and the table that ends a sweep: markdown, CSV or LaTeX, even while runs go on."""
+"""Complete runs as a table, and the table that ends a sweep: markdown, CSV or LaTeX, even while runs go on."""
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
 import json
@@ -15,40 +14,6 @@ from typing import Any
 from vadbench.errors import DataError, nearest
 from vadbench.report.rows import ENDS, HEADLINES, TOO_WIDE, Row, Spread, rows
 from vadbench.runs.run_folder import RunFolder
-
-_EPILOG = """examples:
-  python -m vadbench table                              every complete run under results
-  python -m vadbench table results/runs/avenue          those on one dataset
-  python -m vadbench table results/sweeps/<id>          those of one sweep
-  python -m vadbench table --format csv > runs.csv      every metric, mean, spread and n in columns of their own
-
-Runs that differ in their seed only are one row: mean ± sample standard deviation, n seeds. A seed counts once, and a
-method that does not use its seed counts once (n is 1, with the interval over videos). The column data says how much of
-the official split was there (6/12: six of twelve test videos; own: no official split); compare full rows only. Digests
-are shown where rows would look alike but were made from other videos, labels or weights.
-"""
-
-
-def run(argv: Sequence[str]) -> int:
-    """``table [FOLDER] [--format markdown|csv|latex] [--metrics NAMES]``: print the table; 0."""
-    parser = argparse.ArgumentParser(
-        "python -m vadbench table",
-        description="Complete runs as a table.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "folder", nargs="?", type=Path, default=Path("results"), help="results, a part of it, or a sweep"
-    )
-    parser.add_argument("--format", choices=sorted(_FORMATS), default="markdown")
-    parser.add_argument("--metrics", help="names, separated by commas (default: the usual ones; csv: all)")
-    words = parser.parse_args(list(argv))
-    found = rows(find_runs(words.folder))
-    if not found:
-        print(f"no complete run under {words.folder}")
-        return 0
-    print(format_rows(found, words.format, words.metrics.split(",") if words.metrics else None), end="")
-    return 0
 
 
 def find_runs(folder: Path) -> list[Path]:
@@ -91,7 +56,7 @@ def format_rows(found: Sequence[Row], how: str, metrics: Sequence[str] | None) -
             raise DataError(f"--metrics {name}: no run has it. {nearest(name, present)}")
     if how == "csv":
         return _csv(_wide(found, metrics))
-    text = _FORMATS[how](_narrow(found, metrics))
+    text = FORMATS[how](_narrow(found, metrics))
     repeats = sum(len(row.left_out) for row in found)
     if how == "markdown" and repeats:
         runs = "1 run is" if repeats == 1 else f"{repeats} runs are"
@@ -183,7 +148,7 @@ def _csv(table: Sequence[Sequence[str]]) -> str:
     return out.getvalue()
 
 
-_FORMATS: dict[str, Callable[[Sequence[Sequence[str]]], str]] = {
+FORMATS: dict[str, Callable[[Sequence[Sequence[str]]], str]] = {
     "markdown": _markdown,
     "csv": _csv,
     "latex": _latex,

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import difflib
 from pathlib import Path
 
 from vadbench.errors import DataError
 from vadbench.runs.run_folder import RunFolder
-
-RUN_HELP = "folder of a run, or its id (the last part of the folder), or the first letters of it"
-
-
-def add_results(parser: argparse.ArgumentParser) -> None:
-    """Add the option that says where runs given by their ids are looked for."""
-    parser.add_argument("--results", type=Path, default=Path("results"), help="where ids are looked for (%(default)s)")
 
 
 def find_run(given: str | Path, results: Path) -> Path:

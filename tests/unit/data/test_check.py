@@ -22,7 +22,8 @@ from tests.unit.data.trees import (
     write_list,
     write_ranges_mat,
 )
-from vadbench.data.check import check, format_report, run
+from vadbench.cli.check import run
+from vadbench.data.check import check, format_report
 from vadbench.data.datasets import official_files
 from vadbench.data.datasets.official_files import certify, clip_lengths
 from vadbench.data.datasets.official_files import official_files as table_of

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from vadbench.cli.table import run
 from vadbench.config.schema import check
 from vadbench.experiment.run import draw_missing, prepare
 from vadbench.report.pages import page
 from vadbench.report.rows import rows
-from vadbench.report.tables import find_runs, run
+from vadbench.report.tables import find_runs
 from vadbench.tracking.run_entry import read_entry
 
 OLD = Path(__file__).parents[2] / "old_runs"

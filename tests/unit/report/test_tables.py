@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from vadbench.cli.table import run
 from vadbench.errors import DataError
 from vadbench.report.rows import rows
-from vadbench.report.tables import find_runs, format_rows, run, sweep_table
+from vadbench.report.tables import find_runs, format_rows, sweep_table
 from vadbench.runs.run_folder import RunFolder
 
 

@@ -12,10 +12,11 @@ import yaml
 
 from tests.records import smallest
 from tests.unit.models.ai_vad.moving import street
+from vadbench.cli.explain import run
 from vadbench.config.compose import compose
 from vadbench.errors import DataError
 from vadbench.experiment.run import run as run_config
-from vadbench.report.explain import Explanation, _made_by, draw, explain, run
+from vadbench.report.explanation import Explanation, _made_by, draw, explain
 from vadbench.runs.run_folder import RunFolder
 
 
