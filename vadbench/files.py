@@ -1,15 +1,122 @@
-"""What the operating system says of files and folders, as messages that say how to go on."""
+"""Files: written whole or not at all, their digests, fetched from the web, and what to say where one is refused."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
+import os
+import secrets
+import socket
 import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from vadbench.errors import StoreError
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 BARRED = {errno.EACCES, errno.EPERM, errno.EROFS}
+BLOCK = 1 << 20
+
+HOST = "".join(c if c.isalnum() or c == "-" else "-" for c in socket.gethostname())
+"""The name of this machine as it stands in the names of temporary files."""
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Yield a new file that takes the name ``path`` at the end, when it is whole and on the disk.
+
+    Readers see the old file or the whole new one. An exception leaves the old one and nothing else; a killed process
+    leaves a temporary file that :func:`left_behind` and :func:`clear_leftovers` know by its name.
+    """
+    temporary = path.with_name(f".{path.name}.{HOST}.{os.getpid()}.{secrets.token_hex(6)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file in UTF-8, whole or not at all, see :func:`replacing`."""
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
+def left_behind(temporary: Path) -> bool:
+    """Return True if a temporary file's writer is known to be dead: its process on this machine is gone."""
+    host, pid = temporary.name.split(".")[-4:-2] if temporary.name.count(".") >= 4 else ("", "")
+    if host != HOST or not pid.isdigit():
+        return False  # another machine's: it may still be writing
+    if int(pid) == os.getpid():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def clear_leftovers(folder: Path, name: str = "") -> None:
+    """Delete temporary files of killed writers of this machine, of the files whose names begin with ``name``.
+
+    Only for whoever is alone in ``folder``, or alone in writing these files.
+    """
+    # The second form is that of older feature stores.
+    for path in [*folder.glob(f".{name}*.{HOST}.*"), *folder.glob(f"{name}*.{HOST}.*.tmp")]:
+        path.unlink(missing_ok=True)
+
+
+def sha256(blocks: Iterable[bytes]) -> str:
+    """Return the hex SHA-256 of the concatenated ``blocks``."""
+    total = hashlib.sha256()
+    for block in blocks:
+        total.update(block)
+    return total.hexdigest()
+
+
+def digest_of(path: Path) -> str:
+    """Return the hex SHA-256 of a file."""
+    with path.open("rb") as file:
+        return sha256(iter(lambda: file.read(BLOCK), b""))
+
+
+def cache_folder() -> Path:
+    """Return where this user's programs keep what can be made again: ``$XDG_CACHE_HOME``, else ``~/.cache``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """What a server sends: ``blocks`` from byte ``start`` on, of ``total`` bytes (None: it does not say)."""
+
+    blocks: Iterator[bytes]
+    start: int
+    total: int | None
+
+
+@contextmanager
+def fetching(url: str, have: int = 0, seconds: float = 30, method: str = "GET") -> Iterator[Incoming]:
+    """Yield the file at ``url`` from byte ``have`` on, or all of it where the server can't resume.
+
+    ``seconds`` without a byte end it with an OSError, as does a server that can't be reached.
+    """
+    import urllib.request  # slow to import, and most commands fetch nothing
+
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {}, method=method)
+    with urllib.request.urlopen(request, timeout=seconds) as answer:
+        resumed = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+        start, length = have if resumed else 0, answer.headers.get("Content-Length")
+        total = None if length is None else start + int(length)
+        yield Incoming(iter(lambda: answer.read(BLOCK), b""), start, total)
 
 
 def is_full(error: OSError) -> bool:

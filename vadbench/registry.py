@@ -7,7 +7,6 @@ that the environment variable ``VADBENCH_PLUGINS`` lists, which worker processes
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.util
 import os
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vadbench.errors import ConfigError, VadbenchError, nearest
+from vadbench.files import digest_of, sha256
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -213,9 +213,9 @@ def load_plugins() -> None:
 def _load_file(path: str) -> None:
     if not Path(path).is_file():
         raise ConfigError(f"--plugin {path}: there is no such file")
-    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    digest = digest_of(Path(path))
     _loaded[path] = digest
-    module_name = f"vadbench_plugin_{hashlib.sha256(path.encode()).hexdigest()[:8]}_{Path(path).stem}"
+    module_name = f"vadbench_plugin_{sha256([path.encode()])[:8]}_{Path(path).stem}"
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
         del _loaded[path]
@@ -289,7 +289,7 @@ def _origin_of(build: Callable[..., Any]) -> tuple[str, str]:
     path = getattr(sys.modules.get(build.__module__), "__file__", None)
     if path is None:
         return build.__module__, ""
-    return _absolute(path), hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return _absolute(path), digest_of(Path(path))
 
 
 def _check_keys(config: type, whose: str) -> None:

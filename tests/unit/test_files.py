@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import os
 import resource
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +16,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.unit.test_architecture import MODULES
 from vadbench.cli.main import main
-from vadbench.files import explain, is_full
+from vadbench.files import (
+    HOST,
+    cache_folder,
+    clear_leftovers,
+    digest_of,
+    explain,
+    fetching,
+    is_full,
+    left_behind,
+    replacing,
+    write_atomically,
+)
 
 SMALL = ["dataset=synthetic", "dataset.n_test=1", "dataset.n_train=1", "dataset.n_frames=24", "tracking=none"]
 
@@ -102,3 +119,73 @@ def test_an_error_of_no_file_stays_an_error() -> None:
     assert explain(PermissionError(errno.EACCES, "Permission denied", "/a/b")) == (
         "/a/b: Permission denied. Make it accessible, or choose another place."
     )
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    write_atomically(path, "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_atomically(path, "half\ud800")
+    assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["file.txt"]
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, seen = tmp_path / "file", []
+    synced = os.fsync
+
+    def fsync(number: int) -> None:
+        synced(number)
+        seen.append((os.fstat(number).st_size, path.read_text()))
+
+    path.write_text("old")
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_atomically(path, "whole")
+    assert seen == [(5, "old")] and path.read_text() == "whole"
+
+
+def test_a_written_file_has_the_permissions_of_any_other_new_file(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_text("")
+    write_atomically(tmp_path / "whole", "")
+    assert (tmp_path / "whole").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_what_a_killed_writer_left_is_known_by_its_name_and_cleared(tmp_path: Path) -> None:
+    code = (
+        "import os, pathlib, signal, sys; from vadbench.files import replacing\n"
+        "with replacing(pathlib.Path(sys.argv[1])) as file:\n    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    for name in ("ab.json", "cd.json"):
+        assert subprocess.run([sys.executable, "-c", code, str(tmp_path / name)]).returncode == -signal.SIGKILL
+    first, second = sorted(tmp_path.iterdir())
+    assert left_behind(first) and left_behind(second)
+    with replacing(tmp_path / "mine"):
+        mine = next(path for path in tmp_path.iterdir() if ".mine." in path.name)
+        assert not left_behind(mine) and not left_behind(mine.with_name(mine.name.replace(HOST, "another-host")))
+    clear_leftovers(tmp_path, "ab.")
+    assert sorted(tmp_path.iterdir()) == [second, tmp_path / "mine"]
+    clear_leftovers(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_the_digest_is_that_of_the_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(range(256)) * 10_000)
+    assert digest_of(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_the_cache_folder_is_that_of_the_system(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_folder() == Path.home() / ".cache"
+
+
+def test_a_file_is_fetched_whole_with_its_size(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x" * 3_000_000)
+    with fetching((tmp_path / "file").as_uri()) as incoming:
+        assert (incoming.start, incoming.total) == (0, 3_000_000) and b"".join(incoming.blocks) == b"x" * 3_000_000
+
+
+@pytest.mark.parametrize("what", ["urlopen(", "os.fsync(", "XDG_CACHE", "os.replace(", "read_bytes()).hexdigest("])
+def test_files_are_written_fetched_and_digested_in_one_module(what: str) -> None:
+    assert [path.name for path in MODULES if what in path.read_text()] in (["files.py"], [])

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
-import urllib.error
-import urllib.request
-import uuid
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from vadbench import files
 from vadbench.errors import WeightsError
+from vadbench.files import cache_folder, fetching, replacing
 
 log = logging.getLogger(__name__)
 
 FOLDER = "VADBENCH_WEIGHTS"
-
-_TIMEOUT_S = 30
-_BLOCK = 2**20
 
 
 @dataclass(frozen=True)
@@ -62,8 +57,7 @@ class WeightsFile:
 
 def search_folders() -> list[Path]:
     """Where weights are looked for: $VADBENCH_WEIGHTS, then torch's hub cache ($TORCH_HOME or ~/.cache/torch)."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    hub = Path(os.environ.get("TORCH_HOME") or cache / "torch") / "hub" / "checkpoints"
+    hub = Path(os.environ.get("TORCH_HOME") or cache_folder() / "torch") / "hub" / "checkpoints"
     own = os.environ.get(FOLDER)
     return [Path(own).expanduser(), hub] if own else [hub]
 
@@ -115,24 +109,19 @@ def _download(file: WeightsFile, folder: Path, progress: bool) -> Path:
 
     assert file.url is not None
     folder.mkdir(parents=True, exist_ok=True)
-    log.info("fetching %s to %s", file.url, folder / file.name)
-    partial = folder / f".{file.name}.{uuid.uuid4().hex}"
-    try:
-        with partial.open("wb") as sink, urllib.request.urlopen(file.url, timeout=_TIMEOUT_S) as source:
-            announced = source.headers.get("Content-Length")
-            total = None if announced is None else int(announced)
-            bar = tqdm(total=total, desc=file.name, unit="B", unit_scale=True, disable=None if progress else True)
-            with bar:
-                while block := source.read(_BLOCK):
-                    sink.write(block)
-                    bar.update(len(block))
-        came = partial.stat().st_size
-        if total is not None and came != total:
-            raise urllib.error.ContentTooShortError(f"{came} of {total} bytes came", (file.name, source.headers))
-        checked_digest(partial, file)
-        return partial.replace(folder / file.name)
-    finally:
-        partial.unlink(missing_ok=True)
+    path = folder / file.name
+    log.info("fetching %s to %s", file.url, path)
+    with replacing(path) as sink, fetching(file.url) as incoming:
+        shown = None if progress else True
+        with tqdm(total=incoming.total, desc=file.name, unit="B", unit_scale=True, disable=shown) as bar:
+            for block in incoming.blocks:
+                sink.write(block)
+                bar.update(len(block))
+        if incoming.total not in (None, sink.tell()):
+            raise OSError(f"{sink.tell()} of {incoming.total} bytes came")
+        sink.flush()
+        checked_digest(Path(sink.name), file)
+    return path
 
 
 def reason(error: OSError) -> str:
@@ -155,16 +144,11 @@ def checked_digest(path: Path, file: WeightsFile) -> str:
 
 
 def digest_of(path: Path) -> str:
-    """SHA-256 of the bytes of a file, in hex."""
+    """Hex SHA-256 of a file, read once for one state of it, however many runs of a sweep ask."""
     state = path.stat()
-    return _digest(str(path), state.st_size, state.st_mtime_ns)
+    return _digest(path, state.st_size, state.st_mtime_ns)
 
 
 @lru_cache(maxsize=32)
-def _digest(file: str, size: int, mtime_ns: int) -> str:
-    """Read once for one state of the file, however many runs of a sweep ask."""
-    state = hashlib.sha256()
-    with open(file, "rb") as source:  # noqa: PTH123
-        while block := source.read(_BLOCK):
-            state.update(block)
-    return state.hexdigest()
+def _digest(file: Path, size: int, mtime_ns: int) -> str:
+    return files.digest_of(file)

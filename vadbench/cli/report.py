@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vadbench.cli.commands import RUN_HELP, add_results, parser_of
+from vadbench.files import write_atomically
 from vadbench.report.pages import page
 from vadbench.runs.find_run import find_run
-from vadbench.runs.run_folder import write_atomically
 
 
 def run(argv: Sequence[str]) -> int:

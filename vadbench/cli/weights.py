@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import urllib.request
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from vadbench.backbones.weights_file import (
@@ -25,6 +25,7 @@ from vadbench.cli.commands import parser_of
 from vadbench.config.compose import compose, user_config_dirs
 from vadbench.config.schema import RunConfig
 from vadbench.errors import ConfigError, WeightsError
+from vadbench.files import BLOCK, fetching, replacing
 
 _EPILOG = """examples:
   python -m vadbench weights model=fuvas backbone=x3d_m
@@ -136,11 +137,10 @@ def _size(file: WeightsFile, path: Path | None) -> str:
     if file.megabytes is not None:
         return f"about {file.megabytes:.0f} MB"
     assert file.url is not None
-    try:
-        with urllib.request.urlopen(urllib.request.Request(file.url, method="HEAD"), timeout=_HEAD_SECONDS) as answer:
-            return f"{int(answer.headers['Content-Length']) / 1e6:.1f} MB"
-    except (OSError, TypeError, ValueError):
-        return "not given, and its server can't be asked"
+    with suppress(OSError, ValueError), fetching(file.url, seconds=_HEAD_SECONDS, method="HEAD") as answer:
+        if answer.total is not None:
+            return f"{answer.total / 1e6:.1f} MB"
+    return "not given, and its server can't be asked"
 
 
 def _fetch_all(files: Sequence[WeightsFile], folder: Path | None) -> None:
@@ -178,6 +178,6 @@ def _copy(path: Path, target: Path) -> Path:
     if target.is_file() and digest_of(target) == digest_of(path):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.part")
-    shutil.copyfile(path, partial)
-    return partial.replace(target)
+    with path.open("rb") as source, replacing(target) as copy:
+        shutil.copyfileobj(source, copy, BLOCK)
+    return target

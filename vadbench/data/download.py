@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import logging
 import re
 import shutil
 import tarfile
 import tempfile
-import urllib.error
-import urllib.request
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -21,10 +18,10 @@ from typing import IO
 
 from vadbench.data.datasets.folder_layout import is_stray
 from vadbench.errors import DataError
+from vadbench.files import BLOCK, digest_of, fetching
 
 log = logging.getLogger(__name__)
 
-_BLOCK = 1 << 20
 _SECONDS = 60  # without a byte, before a download is given up (the next call resumes it)
 
 
@@ -61,7 +58,7 @@ def download(remote: Remote, folder: Path) -> Path:
     if not part.is_file() or part.stat().st_size < remote.bytes:
         try:
             _fetch(remote, part)
-        except (urllib.error.URLError, OSError) as error:
+        except OSError as error:
             reason = getattr(error, "reason", None) or error
             raise DataError(
                 f"{remote.url}: {reason}. What has come so far is kept in {part}; the same command goes on from there. "
@@ -82,29 +79,17 @@ def download(remote: Remote, folder: Path) -> Path:
 def _fetch(remote: Remote, part: Path) -> None:
     """Append to ``part`` what is missing; begin anew where the server can't resume."""
     have = part.stat().st_size if part.is_file() else 0
-    request = urllib.request.Request(remote.url, headers={"Range": f"bytes={have}-"} if have else {})
-    if request.type not in ("http", "https"):
+    if remote.url.partition(":")[0] not in ("http", "https"):
         raise DataError(f"{remote.url}: only http and https are fetched.")
-    with urllib.request.urlopen(request, timeout=_SECONDS) as answer:
-        resumed = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
-        have = have if resumed else 0
-        with part.open("ab" if resumed else "wb") as file:
-            while block := answer.read(_BLOCK):
-                have += len(block)
-                if have > remote.bytes:
-                    file.close()
-                    part.unlink()
-                    raise DataError(f"{remote.url}: it is larger than the {remote.bytes:,} bytes that it should be.")
-                file.write(block)
-
-
-def digest_of(path: Path) -> str:
-    """Hex SHA-256 of a file."""
-    total = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            total.update(block)
-    return total.hexdigest()
+    with fetching(remote.url, have, _SECONDS) as incoming, part.open("ab" if incoming.start else "wb") as file:
+        have = incoming.start
+        for block in incoming.blocks:
+            have += len(block)
+            if have > remote.bytes:
+                file.close()
+                part.unlink()
+                raise DataError(f"{remote.url}: it is larger than the {remote.bytes:,} bytes that it should be.")
+            file.write(block)
 
 
 def unpack(archive: Path, folder: Path, max_bytes: int) -> None:
@@ -148,7 +133,7 @@ def _write(path: Path, content: IO[bytes], size: int, archive: Path) -> None:
     """Copy ``size`` bytes; a member that holds more or fewer than its header says is refused."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("xb") as file:
-        while block := content.read(min(_BLOCK, size + 1)):
+        while block := content.read(min(BLOCK, size + 1)):
             size -= len(block)
             if size < 0:
                 break
@@ -173,7 +158,7 @@ def _members(archive: Path) -> Iterator[tuple[PurePosixPath, int, IO[bytes]]]:
     with gzip.open(archive) as inflated:
         with tarfile.open(fileobj=inflated, mode="r|") as stream:
             yield from _tar_members(stream, archive)
-        while inflated.read(_BLOCK):
+        while inflated.read(BLOCK):
             pass  # to the end, where the checksum of the whole is compared
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from vadbench.files import unwritable
+from vadbench.files import clear_leftovers, unwritable, write_atomically
 from vadbench.runs.provenance import environment, now
 
 SCHEMA_VERSION = 1
@@ -95,22 +95,6 @@ class RunFolder:
     def _mark(self, state: str, reason: str = "") -> None:
         mark = {"state": state, "host": socket.gethostname(), "pid": os.getpid(), "since": now(), "reason": reason}
         write_atomically(self.path / "state.json", json.dumps(mark))
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write to a name of our own beside ``path``, then rename: a reader sees the old file or the whole new one."""
-    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}")
-    try:
-        temporary.write_text(text)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def clear_leftovers(folder: Path) -> None:
-    """Delete temporary files of killed writers of this machine. Only for whoever is alone in ``folder``."""
-    for path in folder.glob(f".*.{socket.gethostname()}.*"):
-        path.unlink(missing_ok=True)
 
 
 def plain(value: Any) -> Any:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from filelock import Timeout
 
-from vadbench.runs.run_folder import RunFolder, clear_leftovers
+from vadbench.files import clear_leftovers
+from vadbench.runs.run_folder import RunFolder
 
 
 def settle(folder: RunFolder) -> None:

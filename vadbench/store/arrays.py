@@ -113,12 +113,3 @@ def read(path: Path) -> dict[str, np.ndarray]:
         flat = np.frombuffer(data, dtype, count, begin) if count else np.empty(0, dtype)
         out[name] = flat.reshape(shape)
     return out
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 hex digest of a file."""
-    sha = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_CHUNK):
-            sha.update(block)
-    return sha.hexdigest()

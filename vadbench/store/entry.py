@@ -10,24 +10,22 @@ from __future__ import annotations
 import json
 import logging
 import os
-import secrets
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any
 
 import numpy as np
 
+from vadbench.files import clear_leftovers, digest_of, left_behind, replacing, write_atomically
 from vadbench.store import arrays as array_file
 
 log = logging.getLogger(__name__)
 
 _HOST = socket.gethostname()
 _verified: dict[Path, tuple[int, int]] = {}  # data file to (size, mtime): its digest was checked by this process
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,7 @@ class Entry:
             return f"it has {stat.st_size} bytes, not {note['bytes']}"
         mark = (stat.st_size, stat.st_mtime_ns)
         if fresh or _verified.get(self.data) != mark:
-            if array_file.file_digest(self.data) != note["sha256"]:
+            if digest_of(self.data) != note["sha256"]:
                 return "its digest differs from its manifest"
             _verified[self.data] = mark
         return None
@@ -108,7 +106,8 @@ class Entry:
         self.manifest.parent.mkdir(parents=True, exist_ok=True)
         # A manifest that outlives the arrays it describes would lie while they are being replaced.
         self.manifest.unlink(missing_ok=True)
-        sha, size = _atomically(self.data, lambda file: array_file.write(file, content))
+        with replacing(self.data) as file:
+            sha, size = array_file.write(file, content)
         stat = self.data.stat()
         _verified[self.data] = (stat.st_size, stat.st_mtime_ns)
         full = {
@@ -120,8 +119,7 @@ class Entry:
             "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "host": _HOST,
         }
-        text = json.dumps(full, indent=1, sort_keys=True).encode()
-        _atomically(self.manifest, lambda file: file.write(text))
+        write_atomically(self.manifest, json.dumps(full, indent=1, sort_keys=True))
         return size
 
     def remove(self) -> None:
@@ -132,8 +130,7 @@ class Entry:
     def sweep_leftovers(self) -> None:
         """Delete what killed writers of this machine left of this entry. Only for whoever holds its lock: nobody else
         on this machine can then be writing it."""
-        for path in self.manifest.parent.glob(f"{self.key}.*.{_safe_host()}.*.tmp"):
-            path.unlink(missing_ok=True)
+        clear_leftovers(self.manifest.parent, f"{self.key}.")
 
     def _mark_used(self) -> None:
         try:
@@ -153,38 +150,3 @@ def leftovers(root: Path) -> Iterator[Path]:
     for path in root.glob("[0-9a-f][0-9a-f]/*.tmp"):
         if left_behind(path):
             yield path
-
-
-def left_behind(temporary: Path) -> bool:
-    """Return True if a temporary file's writer is known to be dead: its process on this machine is gone."""
-    host, pid = temporary.name.split(".")[-4:-2] if temporary.name.count(".") >= 4 else ("", "")
-    if host != _safe_host() or not pid.isdigit():
-        return False  # another machine's: it may still be writing
-    if int(pid) == os.getpid():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
-
-
-def _safe_host() -> str:
-    return "".join(c if c.isalnum() or c == "-" else "-" for c in _HOST)
-
-
-def _atomically(path: Path, fill: Callable[[IO[bytes]], T]) -> T:
-    """Fill a file under a name that no other writer has, force it to disk, then give it its name."""
-    temporary = path.with_name(f"{path.name}.{_safe_host()}.{os.getpid()}.{secrets.token_hex(6)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            result = fill(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    return result

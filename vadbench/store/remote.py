@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -12,7 +11,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from vadbench.store.arrays import file_digest
+from vadbench.files import cache_folder, digest_of, sha256
 from vadbench.store.entry import Entry
 
 log = logging.getLogger(__name__)
@@ -27,8 +26,7 @@ def local_copy(url: str, folder: str | Path | None) -> Path:
     """Where the local copy of ``url`` lives: ``folder``, or a folder of its own under the user's cache folder."""
     if folder is not None:
         return Path(folder).absolute()
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "vadbench" / "features" / hashlib.sha256(url.encode()).hexdigest()[:16]
+    return cache_folder() / "vadbench" / "features" / sha256([url.encode()])[:16]
 
 
 class Remote:
@@ -83,7 +81,7 @@ class Remote:
             part = entry.data.with_name(f"{entry.data.name}.{os.getpid()}.{secrets.token_hex(6)}.part")
             try:
                 files.get_file(f"{base}/{self._at(entry.data, entry)}", str(part))
-                if part.stat().st_size != note["bytes"] or file_digest(part) != note["sha256"]:
+                if part.stat().st_size != note["bytes"] or digest_of(part) != note["sha256"]:
                     log.warning("%s holds a damaged copy of %s; it is replaced.", self.url, entry.key)
                     files.rm_file(manifest)  # or push would take the copy for whole and keep it
                     return False

@@ -21,8 +21,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from vadbench.errors import VadbenchError
+from vadbench.files import clear_leftovers, write_atomically
 from vadbench.runs.provenance import now
-from vadbench.runs.run_folder import clear_leftovers, write_atomically
 from vadbench.store.key import digest
 from vadbench.sweep.inventory import Item
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
@@ -14,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from vadbench.files import digest_of
 from vadbench.runs.run_folder import RunFolder
 
 FINGERPRINT = "vadbench.fingerprint"
@@ -232,7 +232,7 @@ def _milliseconds(text: Any) -> int | None:
 
 
 def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    return digest_of(path)[:16]
 
 
 def _json(path: Path, default: Any = None) -> Any:

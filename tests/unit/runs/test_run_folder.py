@@ -13,7 +13,7 @@ import pytest
 
 from tests.records import smallest
 from vadbench.errors import StoreError
-from vadbench.runs.run_folder import RunFolder, write_atomically
+from vadbench.runs.run_folder import RunFolder
 
 
 def test_a_folder_is_complete_only_with_its_record(tmp_path: Path) -> None:
@@ -73,14 +73,6 @@ def test_running_is_told_by_the_lock_and_not_by_the_number_of_a_process(tmp_path
     with folder.lock():
         assert folder.state == "running"
     assert folder.state == "interrupted"
-
-
-def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
-    path = tmp_path / "file.txt"
-    write_atomically(path, "old")
-    with pytest.raises(UnicodeEncodeError):
-        write_atomically(path, "half\ud800")
-    assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["file.txt"]
 
 
 def test_a_place_that_can_not_be_written_is_named(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from vadbench.files import digest_of
 from vadbench.store import arrays
 
 DTYPES = ["float64", "float32", "float16", "int64", "int32", "int16", "int8", "uint64", "uint16", "uint8", "bool"]
@@ -34,7 +35,7 @@ def _written(content: dict[str, np.ndarray], path: Path) -> str:
 def test_back_to_the_bit_and_readable_by_safetensors(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("arrays") / "x.safetensors"
     sha = _written(content, path)
-    assert arrays.file_digest(path) == sha
+    assert digest_of(path) == sha
     mine, theirs = arrays.read(path), safetensors.numpy.load_file(path)
     assert set(mine) == set(theirs) == set(content)
     for name, array in content.items():

@@ -163,11 +163,7 @@ def test_a_killed_writer_leaves_nothing_that_reads_as_complete(tmp_path, moment)
             synced(fd)
         os.fsync = fsync
         if moment == "before manifest":
-            write = entry._atomically
-            def once(path, fill):
-                write(path, fill)
-                die()
-            entry._atomically = once
+            entry.write_atomically = lambda path, text: die()
         FeatureStore({str(tmp_path)!r}).get(Dying(), video())
     """)
     assert subprocess.run([sys.executable, "-c", code]).returncode == -9

@@ -14,8 +14,8 @@ from filelock import FileLock
 
 from tests.unit.store.stand_in import Rows, video
 from vadbench.cli.cache import run
+from vadbench.files import HOST
 from vadbench.store import FeatureStore
-from vadbench.store import entry as entry_module
 from vadbench.store.entry import Entry, entries
 from vadbench.store.features import keys_of
 from vadbench.store.prune import held, prune
@@ -80,7 +80,7 @@ def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path):
     entry = _entry(tmp_path, 0)
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    name = f"{entry.data.name}.{entry_module._safe_host()}"
+    name = f"{entry.data.name}.{HOST}"
     left = entry.data.with_name(f"{name}.{dead.pid}.abc.tmp")
     at_work = entry.data.with_name(f"{name}.{os.getppid()}.abc.tmp")
     elsewhere = entry.data.with_name(f"{entry.data.name}.another-host.{dead.pid}.abc.tmp")

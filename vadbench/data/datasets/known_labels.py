@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import lzma
 from collections.abc import Mapping
 from importlib import resources
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from vadbench.data.labels.published import from_ranges
+from vadbench.files import digest_of
 
 
 class KnownLabels:
@@ -25,7 +25,7 @@ class KnownLabels:
 
     def of(self, path: Path) -> np.ndarray | None:
         """``bool (T,)`` of an official file, or None for any other."""
-        return self._table.get(hashlib.sha256(path.read_bytes()).hexdigest())
+        return self._table.get(digest_of(path))
 
 
 @functools.cache

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import lzma
 from collections import Counter
 from importlib import resources
 from pathlib import Path
+
+from vadbench.files import digest_of
 
 
 @functools.cache
@@ -31,7 +32,7 @@ def certify(base: Path, table: str) -> tuple[int, list[str], list[str]]:
         file = base / path
         if not file.is_file():
             absent.append(path)
-        elif file.stat().st_size == size and hashlib.sha256(file.read_bytes()).hexdigest() == digest:
+        elif file.stat().st_size == size and digest_of(file) == digest:
             same += 1
         else:
             differ.append(path)

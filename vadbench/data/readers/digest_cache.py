@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+
+from vadbench.files import cache_folder, sha256, write_atomically
 
 _SMALLEST = 64 << 20  # bytes; less is read again as quickly
 _SETTLED_SECONDS = 5.0  # a file that changed this lately may change again within one tick of its clock
@@ -27,7 +28,7 @@ def remembered(paths: Iterable[Path], make: Callable[[], str]) -> str:
     if sum(s.st_size for _, s in stats) < _SMALLEST or time.time() - newest < _SETTLED_SECONDS:
         return make()
     named = [(p, s.st_size, s.st_dev, s.st_ino, s.st_mtime_ns, s.st_ctime_ns) for p, s in stats]
-    entry = folder() / hashlib.sha256(repr(named).encode()).hexdigest()
+    entry = folder() / sha256([repr(named).encode()])
     with contextlib.suppress(OSError):
         known = entry.read_text()
         if len(known) == 64:
@@ -35,13 +36,10 @@ def remembered(paths: Iterable[Path], make: Callable[[], str]) -> str:
     made = make()
     with contextlib.suppress(OSError):
         entry.parent.mkdir(parents=True, exist_ok=True)
-        part = entry.with_suffix(f".{os.getpid()}")
-        part.write_text(made)
-        part.replace(entry)  # whole or not at all
+        write_atomically(entry, made)
     return made
 
 
 def folder() -> Path:
-    """Where digests are remembered: ``$XDG_CACHE_HOME/vadbench/digests``, else below ``~/.cache``."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "vadbench" / "digests"
+    """Where digests are remembered, in the cache folder of the user."""
+    return cache_folder() / "vadbench" / "digests"

@@ -11,9 +11,10 @@ import numpy as np
 from vadbench.data.readers.digest_cache import remembered
 from vadbench.data.readers.image import decode_pixels
 from vadbench.data.readers.image_folder import ImageFolder
-from vadbench.data.readers.source import Fault, Policy, sha256
+from vadbench.data.readers.source import Fault, Policy
 from vadbench.data.video import MaskSource
 from vadbench.errors import DataError
+from vadbench.files import sha256
 
 
 class ImageMasks:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from vadbench.data.readers.mat_file import CELL, cells, elements, head, opened, slices
-from vadbench.data.readers.source import sha256
 from vadbench.errors import DataError, nearest
+from vadbench.files import digest_of
 
 
 class MatMasks:
@@ -46,7 +46,7 @@ class MatMasks:
 
     def digest(self) -> str:
         """Hex SHA-256 of the file."""
-        return sha256([self.path.read_bytes()])
+        return digest_of(self.path)
 
     def any(self) -> np.ndarray:
         """``bool (T,)``: frames with any mask pixel."""

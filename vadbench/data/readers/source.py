@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,6 +16,7 @@ from vadbench.config.schema import DatasetConfig
 from vadbench.data.readers.digest_cache import remembered
 from vadbench.data.readers.fault_lines import STANDS_IN, fault_lines
 from vadbench.errors import DataError, one_of
+from vadbench.files import sha256
 
 log = logging.getLogger(__name__)
 
@@ -270,11 +270,3 @@ def keep_freed_memory() -> None:
     the time of decoding. Freeing one large block, never touched, raises that limit. Other libraries lose nothing.
     """
     np.empty(_KEPT_BYTES, np.uint8)
-
-
-def sha256(blocks: Iterable[bytes]) -> str:
-    """Hex SHA-256 of the concatenated ``blocks``."""
-    total = hashlib.sha256()
-    for block in blocks:
-        total.update(block)
-    return total.hexdigest()

@@ -12,8 +12,9 @@ import numpy as np
 
 from vadbench.data.readers.image import to_uint8
 from vadbench.data.readers.packets import Scan, packets, read_packets, reason
-from vadbench.data.readers.source import Encoding, Fault, Policy, Source, sha256
+from vadbench.data.readers.source import Encoding, Fault, Policy, Source
 from vadbench.errors import DataError
+from vadbench.files import sha256
 
 SUFFIXES = (".avi", ".mp4", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".webm", ".wmv", ".flv", ".ts", ".3gp", ".ogv")
 

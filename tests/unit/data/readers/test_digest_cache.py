@@ -12,8 +12,8 @@ from tests.unit.data.clips import moving_clip, write_video
 from vadbench.data.readers import digest_cache
 from vadbench.data.readers.digest_cache import folder, remembered
 from vadbench.data.readers.masks import StackMasks
-from vadbench.data.readers.source import sha256
 from vadbench.data.readers.video_file import VideoFile
+from vadbench.files import sha256
 
 
 @pytest.fixture(autouse=True)
