@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+
+from vadbench import registry
 
 REPO = Path(__file__).resolve().parents[2]
 PACKAGE = REPO / "vadbench"
@@ -86,6 +89,36 @@ def test_public_functions_say_what_they_do() -> None:
             if is_public and not ast.get_docstring(node):
                 silent.append(f"{module.relative_to(REPO)}:{node.name}")
     assert not silent
+
+
+def collections_of_names(tree: ast.AST, names: set[str]) -> Iterator[set[str]]:
+    """Those of ``names`` that a literal tuple, list, set or the keys of a literal dict hold, where they are several."""
+    for node in ast.walk(tree):
+        items = node.keys if isinstance(node, ast.Dict) else getattr(node, "elts", [])
+        found = {item.value for item in items if isinstance(item, ast.Constant) and isinstance(item.value, str)} & names
+        if len(found) > 1:
+            yield found
+
+
+@pytest.mark.parametrize("kind", registry.FOLDERS)
+def test_no_module_lists_built_in_parts_by_hand(kind: str) -> None:
+    """Only the module that registers parts may name them together."""
+    parts = [part for part in registry.parts(kind) if part.is_built_in]
+    assert len(parts) > 1, "parts are found"
+    own = {sys.modules[part.build.__module__].__file__ for part in parts}
+    by_hand = {
+        f"{module.relative_to(REPO)}: {sorted(found)}"
+        for module in MODULES
+        if str(module) not in own
+        for found in collections_of_names(ast.parse(module.read_text()), {part.name for part in parts})
+    }
+    assert not by_hand
+
+
+def test_a_list_of_names_is_found() -> None:
+    code = "a = ('knn', 'other', 'pca')\nb = {'knn': 1, 'gmm': 2}\nc = ['knn', 'x']\nd: Literal['pca', 'gmm']"
+    found = list(collections_of_names(ast.parse(code), {"pca", "knn", "gmm"}))
+    assert sorted(map(sorted, found)) == [["gmm", "knn"], ["gmm", "pca"], ["knn", "pca"]]
 
 
 def module_name(path: Path) -> str:

@@ -65,7 +65,6 @@ def test_the_nearest_choice_is_named() -> None:
         lambda: pca.count_components(np.ones(3), 0.9, "banana"),
         lambda: extractor.ClipExtractor(RandomFilters(), PLAN, extractor.PreProcessor(None, None, None), 1, "banana"),
         lambda: extractor.PreProcessor((8, 8), None, None, "banana"),
-        lambda: baselines.Baseline("banana"),
         lambda: GMMEstimator(calibration="banana"),
         lambda: GroupedKNNEstimator(calibration="banana"),
         lambda: GroupedKNNEstimator(distance="banana"),
@@ -86,7 +85,7 @@ def test_the_nearest_choice_is_named() -> None:
         lambda: align(Values({}), Values({}), missing="banana"),  # type: ignore[arg-type]
         lambda: RegionLabels("4d"),  # type: ignore[arg-type]
         lambda: Policy(on_fault="banana"),  # type: ignore[arg-type]
-        lambda: score_dataset(baselines.Baseline("random"), _nothing(), progress="banana"),
+        lambda: score_dataset(baselines.Random(), _nothing(), progress="banana"),
     ],
 )
 def test_python_refuses_what_is_no_choice(make: Callable[[], Any]) -> None:

@@ -14,9 +14,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from vadbench.backbones import imports
-from vadbench.backbones.base import Layer
+from vadbench.backbones.base import Facts, Layer
 from vadbench.backbones.layout import Layout, Shape, axes_layout, token_layout
-from vadbench.backbones.publishers import Facts
 from vadbench.config.schema import BackboneConfig
 from vadbench.errors import ConfigError
 

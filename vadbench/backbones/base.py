@@ -1,4 +1,4 @@
-"""The contract of a backbone: a clip of frames in, the feature maps of one or several layers out.
+"""The contract of a backbone, clips of frames in and feature maps out, and what is fixed about a built-in one.
 
 Shape legend: N clips, C channels, T frames, H W pixels, t h w feature grid.
 """
@@ -63,3 +63,57 @@ class Backbone(Protocol):
 
     def __call__(self, clips: np.ndarray) -> dict[str, np.ndarray]:
         """Feature maps of ``layers``: layer to ``float32 (N, C, t, h, w)`` from ``(N, T, ...)`` stacked per_frame."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One file of published weights.
+
+    Attributes
+    ----------
+    tag: what ``backbone.weights`` calls it; the first of a backbone is also called ``pretrained``.
+    url: where the publisher has it.
+    sha256_prefix: leading hex digits of the file's SHA-256 as the publisher gives them; None where none is given.
+    trained_on: data sets.
+    sampling: frames in a clip and how far apart the recipe sampled them.
+    terms: what is known of the licence.
+    """
+
+    tag: str
+    url: str
+    sha256_prefix: str | None
+    trained_on: str
+    sampling: str
+    terms: str
+
+    @property
+    def file(self) -> str:
+        """File name in a weights folder."""
+        return self.url.rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is fixed about one backbone.
+
+    Attributes
+    ----------
+    builder: ``"module:function"`` of the network; empty for filter banks.
+    parameters: number of parameters of the whole network, 0 for filter banks.
+    checkpoints: published weights, the default first.
+    batch_norm: whether random weights need batch-norm statistics from training clips.
+    tokens: feature maps come as a row of patch tokens with a class token in front.
+    fixed_input: the only (T, H, W) that the network takes, since it has learnt positions; None for any.
+    """
+
+    builder: str = ""
+    parameters: int = 0
+    checkpoints: tuple[Checkpoint, ...] = ()
+    batch_norm: bool = False
+    tokens: bool = False
+    fixed_input: tuple[int, int, int] | None = None
+
+    @property
+    def is_network(self) -> bool:
+        """False for filter banks, which need neither torch nor weights."""
+        return self.parameters > 0

@@ -22,7 +22,10 @@ import numpy as np
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from vadbench.backbones.grid import GridBank, cell_index, cell_sizes, checked
+from vadbench import registry
+from vadbench.backbones.base import Facts
+from vadbench.backbones.grid import GridBank, cell_index, cell_sizes, checked, checked_options
+from vadbench.config.schema import BackboneConfig
 from vadbench.errors import one_of
 
 # Smaller frames leave no pyramid level to search on; they are padded with their edge.
@@ -65,6 +68,11 @@ class FlowGrid(GridBank):
     def pooled(self, flow: np.ndarray) -> np.ndarray:
         """``float32 (K, h, w)``: mean magnitude by direction in each cell of a flow ``(H, W, 2)``."""
         return pooled_by_direction(flow, self.cell, self._options.directions, self._options.binning)
+
+
+@registry.backbone(FlowGrid.name, config=BackboneConfig, facts=Facts())
+def _from_config(config: BackboneConfig, layers: tuple[str, ...], seed: int, device: str) -> FlowGrid:
+    return FlowGrid(checked_options(config, layers))
 
 
 def dense_flow(previous: np.ndarray, frame: np.ndarray, preset: str) -> np.ndarray:

@@ -22,7 +22,10 @@ import numpy as np
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from vadbench.backbones.grid import GridBank, cell_means, checked
+from vadbench import registry
+from vadbench.backbones.base import Facts
+from vadbench.backbones.grid import GridBank, cell_means, checked, checked_options
+from vadbench.config.schema import BackboneConfig
 
 
 @dataclass(config=ConfigDict(extra="forbid"))
@@ -52,6 +55,11 @@ class Gradient3d(GridBank):
         gradients = gradient(frame, previous)
         values = np.square(gradients) if self._options.measure == "energy" else np.abs(gradients)
         return cell_means(values, self.cell)
+
+
+@registry.backbone(Gradient3d.name, config=BackboneConfig, facts=Facts())
+def _from_config(config: BackboneConfig, layers: tuple[str, ...], seed: int, device: str) -> Gradient3d:
+    return Gradient3d(checked_options(config, layers))
 
 
 def gradient(frame: np.ndarray, previous: np.ndarray) -> np.ndarray:

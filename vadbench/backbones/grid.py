@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
+from vadbench.config.schema import BackboneConfig
 from vadbench.errors import ConfigError, nearest
 
 OptionsT = TypeVar("OptionsT")
@@ -118,6 +119,22 @@ def cell_means(channels: np.ndarray, cell: int) -> np.ndarray:
     sums = np.add.reduceat(np.add.reduceat(channels, columns, axis=2, dtype=np.float64), rows, axis=1)
     means: np.ndarray = (sums / cell_sizes(size, cell)).astype(np.float32)
     return means
+
+
+def checked_options(config: BackboneConfig, wanted: tuple[str, ...]) -> dict[str, Any]:
+    """The options of a filter bank; ConfigError for a layer or a key that no filter bank has."""
+    for layer in wanted:
+        if layer != LAYER:
+            raise ConfigError(f"backbone {config.name!r} has no layer {layer!r}. {nearest(layer, [LAYER])}")
+    fixed = {"weights": None, "mean": None, "std": None, "precision": "float32"}
+    for key, value in fixed.items():
+        if getattr(config, key) != value:
+            shown = "null" if value is None else value
+            raise ConfigError(
+                f"backbone.{key}={getattr(config, key)!r}: backbone {config.name!r} is a filter bank without weights "
+                f"that takes frames as bytes; it works with backbone.{key}={shown} only"
+            )
+    return config.options
 
 
 def checked(backbone: str, kind: type[OptionsT], given: Mapping[str, Any]) -> OptionsT:

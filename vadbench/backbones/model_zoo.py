@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +10,10 @@ from typing import Any
 import numpy as np
 
 from vadbench import registry
-from vadbench.backbones.base import Backbone, Layer
-from vadbench.backbones.publishers import FACTS, Checkpoint, Facts
+from vadbench.backbones.base import Backbone, Checkpoint, Facts, Layer
 from vadbench.config.parts import keys_of
 from vadbench.config.paths import CONF
 from vadbench.config.schema import BackboneConfig
-from vadbench.errors import ConfigError, nearest
-
-WHERE = "vadbench/backbones/publishers.py and conf/backbone"
 
 
 @dataclass(frozen=True)
@@ -54,14 +49,14 @@ class Description:
 
 def describe(name: str | None = None) -> list[Description]:
     """All built-in backbones, or the one called ``name``, with configuration defaults and facts. Reads YAML only."""
-    return [Description(n, load_config(n), facts_of(n)) for n in ([name] if name else FACTS)]
+    names = [name] if name else [part.name for part in registry.parts("backbone") if part.is_built_in]
+    return [Description(n, load_config(n), facts_of(n)) for n in names]
 
 
 def facts_of(name: str) -> Facts:
-    """What is fixed about the backbone ``name``; ConfigError with the nearest names if there is none."""
-    if name not in FACTS:
-        raise ConfigError(f"Unknown backbone {name!r}. {nearest(name, FACTS)} To add one, see {WHERE}.")
-    return FACTS[name]
+    """What is fixed about the backbone ``name``, nothing for one from outside; ConfigError if there is none."""
+    facts: Facts = registry.get("backbone", name).facts.get("facts", Facts())
+    return facts
 
 
 def load_config(name: str) -> BackboneConfig:
@@ -100,23 +95,6 @@ def build(config: BackboneConfig, layers: Sequence[str] | None = None, seed: int
     return backbone if part.is_built_in else FromPlugin(backbone, part.digest)
 
 
-def _network(config: BackboneConfig, layers: tuple[str, ...], seed: int, device: str) -> Backbone:
-    from vadbench.backbones.network import Network
-
-    return Network(config, FACTS[config.name], load_config(config.name), layers, seed, device)
-
-
-def _filter_bank(config: BackboneConfig, layers: tuple[str, ...], seed: int, device: str) -> Backbone:
-    _check_bank(config, layers)
-    module, _, attribute = FACTS[config.name].builder.partition(":")
-    bank: Backbone = getattr(importlib.import_module(module), attribute)(config.options)
-    return bank
-
-
-for _name, _facts in FACTS.items():
-    registry.backbone(_name, config=BackboneConfig)(_network if _facts.is_network else _filter_bank)
-
-
 class FromPlugin:
     """A backbone from outside: the digest of its plug-in is part of its features' key, so that no old ones are used."""
 
@@ -147,26 +125,9 @@ def layers(config: BackboneConfig) -> list[Layer]:
         from vadbench.backbones import architecture
 
         return architecture.layers(config, facts, load_config(config.name))
-    bank: Any = _filter_bank(config, (LAYER,), 0, "cpu")
+    bank: Any = build(config, (LAYER,))
     grid = (None, None) if config.size is None else grid_shape(config.size, bank.cell)
     return [Layer(LAYER, (len(bank.channels), config.clip_length, *grid), default=True)]
-
-
-def _check_bank(config: BackboneConfig, wanted: tuple[str, ...]) -> None:
-    """What a filter bank can't have."""
-    from vadbench.backbones.grid import LAYER
-
-    for layer in wanted:
-        if layer != LAYER:
-            raise ConfigError(f"backbone {config.name!r} has no layer {layer!r}. {nearest(layer, [LAYER])}")
-    fixed = {"weights": None, "mean": None, "std": None, "precision": "float32"}
-    for key, value in fixed.items():
-        if getattr(config, key) != value:
-            shown = "null" if value is None else value
-            raise ConfigError(
-                f"backbone.{key}={getattr(config, key)!r}: backbone {config.name!r} is a filter bank without weights "
-                f"that takes frames as bytes; it works with backbone.{key}={shown} only"
-            )
 
 
 def _numbers(values: tuple[float, ...] | None) -> str:

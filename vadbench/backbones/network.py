@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vadbench.backbones import architecture, imports
-from vadbench.backbones.publishers import Facts
+from vadbench.backbones.base import Facts
 from vadbench.backbones.weights import RANDOM_RECIPE, Weights, find, fitted, read
 from vadbench.config.schema import BackboneConfig
 from vadbench.errors import ConfigError, nearest

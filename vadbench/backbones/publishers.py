@@ -1,11 +1,14 @@
-"""Facts about every backbone that configuration can't change: builder, parameters, and the weights that are published.
+"""The networks that are backbones, each with its builder, its parameters and the weights that are published.
 
 No torch here. What a user may change (clip length, size, normalisation, default layer) is in conf/backbone/*.yaml.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from vadbench import registry
+from vadbench.backbones.base import Backbone, Checkpoint, Facts
+from vadbench.backbones.model_zoo import facts_of, load_config
+from vadbench.config.schema import BackboneConfig
 
 _ZOO = "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics"
 _TORCH = "https://download.pytorch.org/models"
@@ -18,63 +21,19 @@ _ZOO_TERMS = "code Apache-2.0; no terms stated for the weights, trained on Kinet
 _TORCH_TERMS = "code BSD-3-Clause; weights may carry terms of their training data, Kinetics-400"
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """One file of published weights.
+def _network(config: BackboneConfig, layers: tuple[str, ...], seed: int, device: str) -> Backbone:
+    from vadbench.backbones.network import Network
 
-    Attributes
-    ----------
-    tag: what ``backbone.weights`` calls it; the first of a backbone is also called ``pretrained``.
-    url: where the publisher has it.
-    sha256_prefix: leading hex digits of the file's SHA-256 as the publisher gives them; None where none is given.
-    trained_on: data sets.
-    sampling: frames in a clip and how far apart the recipe sampled them.
-    terms: what is known of the licence.
-    """
-
-    tag: str
-    url: str
-    sha256_prefix: str | None
-    trained_on: str
-    sampling: str
-    terms: str
-
-    @property
-    def file(self) -> str:
-        """File name in a weights folder."""
-        return self.url.rsplit("/", 1)[-1]
+    return Network(config, facts_of(config.name), load_config(config.name), layers, seed, device)
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What is fixed about one backbone.
-
-    Attributes
-    ----------
-    builder: ``"module:function"`` of the network, or of the filter bank's class.
-    parameters: number of parameters of the whole network, 0 for filter banks.
-    checkpoints: published weights, the default first.
-    batch_norm: whether random weights need batch-norm statistics from training clips.
-    tokens: feature maps come as a row of patch tokens with a class token in front.
-    fixed_input: the only (T, H, W) that the network takes, since it has learnt positions; None for any.
-    """
-
-    builder: str
-    parameters: int
-    checkpoints: tuple[Checkpoint, ...] = ()
-    batch_norm: bool = False
-    tokens: bool = False
-    fixed_input: tuple[int, int, int] | None = None
-
-    @property
-    def is_network(self) -> bool:
-        """False for filter banks, which need neither torch nor weights."""
-        return self.parameters > 0
+def _register(name: str, facts: Facts) -> None:
+    registry.backbone(name, config=BackboneConfig, facts=facts)(_network)
 
 
-def _zoo(name: str, parameters: int, file: str, sampling: str) -> Facts:
+def _zoo(name: str, parameters: int, file: str, sampling: str) -> None:
     published = Checkpoint("kinetics400", f"{_ZOO}/{file}", None, "Kinetics-400", sampling, _ZOO_TERMS)
-    return Facts(f"{_PYTORCHVIDEO}:{name}", parameters, (published,), batch_norm=True)
+    _register(name, Facts(f"{_PYTORCHVIDEO}:{name}", parameters, (published,), batch_norm=True))
 
 
 def _torch(
@@ -85,7 +44,7 @@ def _torch(
     batch_norm: bool,
     tokens: bool = False,
     fixed_input: tuple[int, int, int] | None = None,
-) -> Facts:
+) -> None:
     published = tuple(
         Checkpoint(
             tag,
@@ -97,50 +56,46 @@ def _torch(
         )
         for tag, file in files.items()
     )
-    return Facts(f"{_TORCHVISION}:{name}", parameters, published, batch_norm, tokens, fixed_input)
+    _register(name, Facts(f"{_TORCHVISION}:{name}", parameters, published, batch_norm, tokens, fixed_input))
 
 
 _K400 = "kinetics400_v1"
 _15_FPS = "{} frames at 15 frames a second"
 
-FACTS: dict[str, Facts] = {
-    "x3d_xs": _zoo("x3d_xs", 3_794_274, "X3D_XS.pyth", "4 frames, every 12th"),
-    "x3d_s": _zoo("x3d_s", 3_794_274, "X3D_S.pyth", "13 frames, every 6th"),
-    "x3d_m": _zoo("x3d_m", 3_794_274, "X3D_M.pyth", "16 frames, every 5th"),
-    "x3d_l": _zoo("x3d_l", 6_153_384, "X3D_L.pyth", "16 frames, every 5th"),
-    "i3d_r50": _zoo("i3d_r50", 28_043_472, "I3D_8x8_R50.pyth", "8 frames, every 8th"),
-    "slow_r50": _zoo("slow_r50", 32_454_096, "SLOW_8x8_R50.pyth", "8 frames, every 8th"),
-    "swin3d_t": _torch("swin3d_t", 28_158_070, {_K400: "swin3d_t-7615ae03.pth"}, _15_FPS.format(32), False),
-    "swin3d_s": _torch("swin3d_s", 49_816_678, {_K400: "swin3d_s-da41c237.pth"}, _15_FPS.format(32), False),
-    "swin3d_b": _torch(
-        "swin3d_b",
-        88_048_984,
-        {"kinetics400_imagenet22k_v1": "swin3d_b_22k-7c6ae6fa.pth", _K400: "swin3d_b_1k-24f7c7c6.pth"},
-        _15_FPS.format(32),
-        False,
-    ),
-    "mvit_v1_b": _torch(
-        "mvit_v1_b",
-        36_610_672,
-        {_K400: "mvit_v1_b-dbeb1030.pth"},
-        "16 frames at 7.5 frames a second",
-        False,
-        True,
-        (16, 224, 224),
-    ),
-    "mvit_v2_s": _torch(
-        "mvit_v2_s",
-        34_537_744,
-        {_K400: "mvit_v2_s-ae3be167.pth"},
-        "16 frames at 7.5 frames a second",
-        False,
-        True,
-        (16, 224, 224),
-    ),
-    "r3d_18": _torch("r3d_18", 33_371_472, {_K400: "r3d_18-b3b3357e.pth"}, _15_FPS.format(16), True),
-    "mc3_18": _torch("mc3_18", 11_695_440, {_K400: "mc3_18-a90a0ba3.pth"}, _15_FPS.format(16), True),
-    "r2plus1d_18": _torch("r2plus1d_18", 31_505_325, {_K400: "r2plus1d_18-91a641e6.pth"}, _15_FPS.format(16), True),
-    "s3d": _torch("s3d", 8_320_048, {_K400: "s3d-d76dad2f.pth"}, _15_FPS.format(128), True),
-    "gradient3d": Facts("vadbench.backbones.gradient3d:Gradient3d", 0),
-    "flow_grid": Facts("vadbench.backbones.flow_grid:FlowGrid", 0),
-}
+_zoo("x3d_xs", 3_794_274, "X3D_XS.pyth", "4 frames, every 12th")
+_zoo("x3d_s", 3_794_274, "X3D_S.pyth", "13 frames, every 6th")
+_zoo("x3d_m", 3_794_274, "X3D_M.pyth", "16 frames, every 5th")
+_zoo("x3d_l", 6_153_384, "X3D_L.pyth", "16 frames, every 5th")
+_zoo("i3d_r50", 28_043_472, "I3D_8x8_R50.pyth", "8 frames, every 8th")
+_zoo("slow_r50", 32_454_096, "SLOW_8x8_R50.pyth", "8 frames, every 8th")
+_torch("swin3d_t", 28_158_070, {_K400: "swin3d_t-7615ae03.pth"}, _15_FPS.format(32), False)
+_torch("swin3d_s", 49_816_678, {_K400: "swin3d_s-da41c237.pth"}, _15_FPS.format(32), False)
+_torch(
+    "swin3d_b",
+    88_048_984,
+    {"kinetics400_imagenet22k_v1": "swin3d_b_22k-7c6ae6fa.pth", _K400: "swin3d_b_1k-24f7c7c6.pth"},
+    _15_FPS.format(32),
+    False,
+)
+_torch(
+    "mvit_v1_b",
+    36_610_672,
+    {_K400: "mvit_v1_b-dbeb1030.pth"},
+    "16 frames at 7.5 frames a second",
+    False,
+    True,
+    (16, 224, 224),
+)
+_torch(
+    "mvit_v2_s",
+    34_537_744,
+    {_K400: "mvit_v2_s-ae3be167.pth"},
+    "16 frames at 7.5 frames a second",
+    False,
+    True,
+    (16, 224, 224),
+)
+_torch("r3d_18", 33_371_472, {_K400: "r3d_18-b3b3357e.pth"}, _15_FPS.format(16), True)
+_torch("mc3_18", 11_695_440, {_K400: "mc3_18-a90a0ba3.pth"}, _15_FPS.format(16), True)
+_torch("r2plus1d_18", 31_505_325, {_K400: "r2plus1d_18-91a641e6.pth"}, _15_FPS.format(16), True)
+_torch("s3d", 8_320_048, {_K400: "s3d-d76dad2f.pth"}, _15_FPS.format(128), True)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vadbench.backbones.publishers import Facts
+from vadbench.backbones.base import Facts
 from vadbench.backbones.weights_file import WeightsFile, digest_of, obtain
 from vadbench.errors import WeightsError, nearest
 

@@ -135,8 +135,7 @@ def evaluate(
         seed,
     )
     rivals = {
-        "random": baselines.random_scores(labels, seed),
-        "position": baselines.position_scores(labels),
+        **baselines.from_lengths(labels, seed),
         **{name: {v: by_video[v] for v in labels} for name, by_video in (frame_baselines or {}).items()},
     }
     listed = _listed(protocols, protocol)

@@ -176,9 +176,14 @@ def caveats(record: Mapping[str, Any]) -> list[str]:
         for part in record["weights"]
         if part["name"] == "random"
     ]
-    if record["names"]["model"] == "fuvas" and record["names"]["backbone"] in ("flow_grid", "gradient3d"):
+    if record["names"]["model"] == "fuvas" and _is_filter_bank(record["names"]["backbone"]):
         said.append(f"FUVAS on {record['names']['backbone']} features, not on a pretrained network")
     return said
+
+
+def _is_filter_bank(backbone: str) -> bool:
+    part = registry.find("backbone", backbone)
+    return part is not None and part.is_built_in and not part.facts["facts"].is_network
 
 
 def assumed_clips(config: RunConfig) -> list[str]:

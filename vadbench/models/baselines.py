@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic.dataclasses import dataclass
@@ -14,12 +14,9 @@ from vadbench.config.parts import STRICT, PartConfig
 from vadbench.data.video import Video
 from vadbench.density.base import Remember
 from vadbench.density.state import State
-from vadbench.errors import one_of
 from vadbench.models.base import Extractor, Features, VideoScores
 from vadbench.models.clips.flow_maps import FlowMaps
 from vadbench.models.registry import ModelRun
-
-BASELINES = ("random", "position", "frame_difference", "flow_percentile")
 
 
 def random_scores(video: str, n_frames: int, seed: int) -> np.ndarray:
@@ -76,33 +73,38 @@ class FrameDifferenceEnergy:
         return {"energy": {"energy": np.array(energies)}}
 
 
+@dataclass(config=STRICT, kw_only=True)
+class BaselineConfig(PartConfig):
+    """A method that learns nothing."""
+
+    post_processor: bool
+    evaluator: bool
+    visualizer: bool
+
+
 class Baseline:
-    """A method that learns nothing; the baselines under every run are made by it too.
+    """A method that learns nothing; the baselines under every run are made by it too."""
 
-    name: "random" (see :func:`random_scores`), "position" (:func:`position_scores`), "frame_difference" (mean squared
-        difference of neighbouring grey frames) or "flow_percentile" (the 99.5th percentile of the optical flow speed in
-        a frame, see :class:`vadbench.models.clips.flow_maps.FlowMaps`).
-    """
+    name: ClassVar[str]
+    made_of: ClassVar[type[Extractor]] = NoFeatures
+    result_version: ClassVar[int] = 1
+    uses_seed: ClassVar[bool] = False  # whether another seed can change the scores
+    frames_ahead: ClassVar[int] = 0
 
-    def __init__(self, name: str, seed: int = 0) -> None:
-        self.name = one_of("model", name, BASELINES)
+    def __init__(self, seed: int = 0) -> None:
         self.seed = seed
-        self.extractor: Extractor = _EXTRACTORS.get(name, NoFeatures)()
-        # Until version 2 the scores of these two were not those of the baselines under every run.
-        self.result_version = 2 if name in ("random", "position") else 1
+        self.extractor: Extractor = self.made_of()
         self.post_processor: Any = True
         self.evaluator: Any = True
         self.visualizer: Any = True
 
-    @property
-    def uses_seed(self) -> bool:
-        """Whether another seed can change the scores."""
-        return self.name == "random"
-
-    @property
-    def frames_ahead(self) -> int:
-        """How many later frames a score can depend on: frame 0 takes the score of frame 1 where frames are compared."""
-        return 1 if self.name in _EXTRACTORS else 0
+    @classmethod
+    def from_config(cls, config: BaselineConfig, run: ModelRun) -> Baseline:
+        """Return the baseline of a run."""
+        baseline = cls(run.seed)
+        baseline.post_processor, baseline.evaluator = config.post_processor, config.evaluator
+        baseline.visualizer = config.visualizer
+        return baseline
 
     def fit(self, features: Mapping[str, Mapping[str, Features]], remember: Remember | None = None) -> None:
         """Nothing to learn."""
@@ -113,15 +115,14 @@ class Baseline:
 
     def score(self, video: Video, features: Mapping[str, Features], remember: Remember | None = None) -> VideoScores:
         """One score a frame."""
+        scores = np.asarray(self.scores_of(video, features), dtype=np.float64)
         filled = np.zeros(video.n_frames, dtype=bool)
-        if self.name == "random":
-            scores = random_scores(video.id, video.n_frames, self.seed)
-        elif self.name == "position":
-            scores = position_scores(video.n_frames)
-        else:
-            scores = features["energy"]["energy"] if self.name == "frame_difference" else features["flow"]["speed"]
-            filled[:1] = True
-        return VideoScores(video.id, np.asarray(scores, dtype=np.float64), filled)
+        filled[: self.frames_ahead] = True
+        return VideoScores(video.id, scores, filled)
+
+    def scores_of(self, video: Video, features: Mapping[str, Features]) -> np.ndarray:
+        """``float (T,)``."""
+        raise NotImplementedError
 
     def summary(self) -> dict[str, Any]:
         """Nothing was learnt."""
@@ -135,32 +136,62 @@ class Baseline:
         """Take over nothing."""
 
 
-_EXTRACTORS: dict[str, type[FrameDifferenceEnergy | FlowMaps]] = {
-    "frame_difference": FrameDifferenceEnergy,
-    "flow_percentile": FlowMaps,
-}
+def _registered(baseline: type[Baseline]) -> type[Baseline]:
+    registry.model(baseline.name, config=BaselineConfig)(baseline.from_config)
+    return baseline
+
+
+@_registered
+class Random(Baseline):
+    """Random numbers, see :func:`random_scores`."""
+
+    name = "random"
+    result_version = 2  # until then the scores were not those of the baseline under every run
+    uses_seed = True
+
+    def scores_of(self, video: Video, features: Mapping[str, Features]) -> np.ndarray:
+        """``float64 (T,)`` in [0, 1)."""
+        return random_scores(video.id, video.n_frames, self.seed)
+
+
+@_registered
+class Position(Baseline):
+    """The place of a frame in its video, see :func:`position_scores`."""
+
+    name = "position"
+    result_version = 2  # as that of Random
+
+    def scores_of(self, video: Video, features: Mapping[str, Features]) -> np.ndarray:
+        """``float64 (T,)`` in (0, 1]."""
+        return position_scores(video.n_frames)
+
+
+@_registered
+class FrameDifference(Baseline):
+    """Mean squared difference of neighbouring grey frames, see :class:`FrameDifferenceEnergy`."""
+
+    name = "frame_difference"
+    made_of = FrameDifferenceEnergy
+    frames_ahead = 1  # frame 0 takes the score of frame 1
+
+    def scores_of(self, video: Video, features: Mapping[str, Features]) -> np.ndarray:
+        """``float64 (T,)``, squared grey levels."""
+        return features["energy"]["energy"]
+
+
+@_registered
+class FlowPercentile(Baseline):
+    """The 99.5th percentile of the speed of optical flow in a frame, see :class:`FlowMaps`."""
+
+    name = "flow_percentile"
+    made_of = FlowMaps
+    frames_ahead = 1  # frame 0 takes the score of frame 1
+
+    def scores_of(self, video: Video, features: Mapping[str, Features]) -> np.ndarray:
+        """``float64 (T,)``, pixels a frame."""
+        return features["flow"]["speed"]
 
 
 def from_frames() -> list[Baseline]:
     """The baselines that look at the frames: the others are known from the labels' length."""
-    return [Baseline(name) for name in _EXTRACTORS]
-
-
-@dataclass(config=STRICT, kw_only=True)
-class BaselineConfig(PartConfig):
-    """A method that learns nothing."""
-
-    post_processor: bool
-    evaluator: bool
-    visualizer: bool
-
-
-def _from_config(config: BaselineConfig, run: ModelRun) -> Baseline:
-    baseline = Baseline(config.name, run.seed)
-    baseline.post_processor, baseline.evaluator = config.post_processor, config.evaluator
-    baseline.visualizer = config.visualizer
-    return baseline
-
-
-for _name in BASELINES:
-    registry.model(_name, config=BaselineConfig)(_from_config)
+    return [FrameDifference(), FlowPercentile()]

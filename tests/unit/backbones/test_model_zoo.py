@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
+from tests.backbones import FACTS
 from vadbench.backbones import model_zoo
-from vadbench.backbones.publishers import FACTS
 from vadbench.config.paths import CONF
 from vadbench.errors import ConfigError
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
+from tests.backbones import FACTS
 from vadbench.backbones import architecture, model_zoo
 from vadbench.backbones.network import Network, run_until
-from vadbench.backbones.publishers import FACTS
 from vadbench.config.schema import BackboneConfig
 from vadbench.errors import ConfigError, WeightsError
 

@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import nn
 
+from tests.backbones import FACTS
 from vadbench.backbones import architecture, model_zoo
 from vadbench.backbones.architecture import Architecture, first_tensor
+from vadbench.backbones.base import Facts
 from vadbench.backbones.network import drop_except, read_tensors, run_until
-from vadbench.backbones.publishers import FACTS, Facts
 from vadbench.config.schema import BackboneConfig
 
 NETWORKS = [name for name, facts in FACTS.items() if facts.is_network]

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from vadbench.backbones.publishers import FACTS, Checkpoint, Facts
+from tests.backbones import FACTS
+from vadbench.backbones.base import Checkpoint, Facts
 from vadbench.backbones.weights import Weights, find, fitted, read, weights_files
 from vadbench.backbones.weights_file import search_folders
 from vadbench.errors import WeightsError

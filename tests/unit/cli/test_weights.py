@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from open_clip import pretrained
 
-from vadbench.backbones.publishers import FACTS, Checkpoint
+from vadbench import registry
+from vadbench.backbones.base import Checkpoint
 from vadbench.cli.main import main
 from vadbench.models.ai_vad.streams.clip_weights import tags
 
@@ -35,7 +36,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         ("swin3d_b", "swin-cafe.pth", SHA["swin-cafe.pth"][:8]),
     ):
         checkpoint = Checkpoint("published", (site / name).as_uri(), prefix, "data", "sampling", "terms")
-        monkeypatch.setitem(FACTS, backbone, replace(FACTS[backbone], checkpoints=(checkpoint,)))
+        part = registry.get("backbone", backbone)
+        facts = {"facts": replace(part.facts["facts"], checkpoints=(checkpoint,))}
+        monkeypatch.setitem(registry._parts, ("backbone", backbone), replace(part, facts=facts))
     clip = {"openai": {"url": (site / "tiny.pt").as_uri(), "hf_hub": "", "quick_gelu": True}}
     monkeypatch.setitem(pretrained._PRETRAINED, "ViT-B-16", clip)
     tags.cache_clear()

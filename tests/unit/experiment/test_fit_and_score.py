@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.baselines import BASELINES
 from tests.stand_ins import RandomFilters, video
 from vadbench.data.video import Dataset
 from vadbench.errors import VadbenchError
@@ -18,7 +19,7 @@ from vadbench.evaluation.protocols.protocol import parse_protocol
 from vadbench.experiment.evaluate_run import assess, assess_scenes
 from vadbench.experiment.fit_and_score import maps_on_disk, score_dataset
 from vadbench.models.base import VideoScores
-from vadbench.models.baselines import BASELINES, Baseline
+from vadbench.models.baselines import Random
 from vadbench.models.clips.extractor import ClipPlan
 from vadbench.models.clips.fuvas import Fuvas
 from vadbench.store.features import FeatureStore, MemoryStore
@@ -72,7 +73,7 @@ def test_maps_on_disk_are_the_same_maps(tmp_path: Path) -> None:
 
 
 def test_a_detector_that_breaks_its_contract_is_found_out() -> None:
-    class Broken(Baseline):
+    class Broken(Random):
         damage: Any = staticmethod(lambda scores: scores)
 
         def score(self, video: Any, features: Any, remember: Any = None) -> VideoScores:
@@ -80,7 +81,7 @@ def test_a_detector_that_breaks_its_contract_is_found_out() -> None:
             return replace(result, scores=self.damage(result.scores))
 
     data = labelled()
-    broken = Broken("random")
+    broken = Broken()
     broken.damage = lambda s: s[:-1]
     with pytest.raises(VadbenchError, match=r"\(19,\) scores for the 20 frames of video 'test000'"):
         score_dataset(broken, replace(data, train=()))
@@ -92,11 +93,11 @@ def test_a_detector_that_breaks_its_contract_is_found_out() -> None:
 @pytest.mark.parametrize("name", BASELINES)
 def test_baselines_keep_the_contract_and_repeat_themselves(name: str) -> None:
     data = labelled()
-    first, again = (score_dataset(Baseline(name, seed=3), data).scores for _ in range(2))
+    first, again = (score_dataset(BASELINES[name](seed=3), data).scores for _ in range(2))
     for a, b in zip(first, again, strict=True):
         np.testing.assert_array_equal(a.scores, b.scores)
     if name == "random":
-        other = score_dataset(Baseline(name, seed=4), data).scores
+        other = score_dataset(BASELINES[name](seed=4), data).scores
         assert not np.array_equal(first[0].scores, other[0].scores)
 
 
@@ -107,7 +108,7 @@ def test_frame_difference_energy_by_hand() -> None:
     frames = np.zeros((4, 2, 2, 3), np.uint8)
     frames[2:] = 10
     frames[3, 0, 0] = 30
-    found = score_dataset(Baseline("frame_difference"), Dataset("d", (), (Video("v", ArraySource(frames)),)))
+    found = score_dataset(BASELINES["frame_difference"](), Dataset("d", (), (Video("v", ArraySource(frames)),)))
     assert found.scores[0].scores.tolist() == [0.0, 0.0, 100.0, 100.0]
     assert found.scores[0].filled.tolist() == [True, False, False, False]
 

@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.baselines import BASELINES
 from tests.stand_ins import RandomFilters, video
 from vadbench.data.readers.source import ArraySource
 from vadbench.data.video import Dataset, Video
 from vadbench.experiment.evaluate_run import assess
 from vadbench.experiment.fit_and_score import score_dataset
-from vadbench.models.baselines import BASELINES, Baseline
 from vadbench.models.clips.extractor import ClipExtractor, ClipPlan, PreProcessor
 from vadbench.models.clips.fuvas import Fuvas
 from vadbench.store.features import FeatureStore, MemoryStore
@@ -60,7 +60,7 @@ def flows(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_the_method_and_the_line_under_every_run_are_the_same_number(name: str) -> None:
-    found = assessed(Baseline(name, seed=3), MemoryStore(), seed=3)
+    found = assessed(BASELINES[name](seed=3), MemoryStore(), seed=3)
     assert set(found.baselines) == set(BASELINES)
     assert found.metrics["frame_auroc_micro"]["value"] == found.baselines[name]["value"]
 
@@ -82,14 +82,14 @@ def test_flow_percentile_is_that_of_the_speeds_of_a_frame() -> None:
         speeds = sorted((u * u + v * v) ** 0.5 for u, v in flow.reshape(-1, 2).astype(float))
         low, share = divmod(0.995 * (len(speeds) - 1), 1)
         expected.append(speeds[int(low)] * (1 - share) + speeds[int(low) + 1] * share)
-    found = score_dataset(Baseline("flow_percentile"), Dataset("d", (), (Video("v", frames),))).scores[0]
+    found = score_dataset(BASELINES["flow_percentile"](), Dataset("d", (), (Video("v", frames),))).scores[0]
     np.testing.assert_allclose(found.scores, [expected[0], *expected], rtol=1e-5)
     assert found.filled.tolist() == [True] + [False] * PAIRS
 
 
 def test_one_frame_has_no_motion() -> None:
     single = Video("v", ArraySource(np.zeros((1, 8, 9, 3), np.uint8)))
-    assert score_dataset(Baseline("flow_percentile"), Dataset("d", (), (single,))).scores[0].scores.tolist() == [0]
+    assert score_dataset(BASELINES["flow_percentile"](), Dataset("d", (), (single,))).scores[0].scores.tolist() == [0]
 
 
 def test_flow_features_and_the_baseline_share_one_pass(flows: list[int], tmp_path: Any) -> None:
@@ -98,7 +98,7 @@ def test_flow_features_and_the_baseline_share_one_pass(flows: list[int], tmp_pat
     assert len(flows) == (N_TRAIN + N_TEST) * PAIRS
     assert len(set(flows)) == 1
     assessed(without_flow(), store)
-    assessed(Baseline("flow_percentile"), store)
+    assessed(BASELINES["flow_percentile"](), store)
     assessed(on_flow(stride=1), store)
     assert len(flows) == (N_TRAIN + N_TEST) * PAIRS
 
@@ -162,7 +162,7 @@ def test_scores_that_changed_are_runs_of_their_own(name: str, tmp_path: Any) -> 
     from vadbench.config.compose import compose
     from vadbench.experiment.run import run_folder
 
-    config, detector = compose([f"model={name}", "dataset=synthetic", f"results={tmp_path}"]), Baseline(name)
+    config, detector = compose([f"model={name}", "dataset=synthetic", f"results={tmp_path}"]), BASELINES[name]()
     now = run_folder(config, dataset(), detector).path
     detector.result_version = 1
     assert (run_folder(config, dataset(), detector).path != now) == (name in ("random", "position"))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.baselines import BASELINES
 from tests.stand_ins import video
 from tests.unit.models.ai_vad.moving import street
 from vadbench.data.readers.source import ArraySource
@@ -16,7 +17,6 @@ from vadbench.density.gmm import GMMEstimator
 from vadbench.density.knn import GroupedKNNEstimator
 from vadbench.density.state import State
 from vadbench.models.ai_vad.model import AiVad
-from vadbench.models.baselines import BASELINES, Baseline
 
 TRAIN = [street(f"t{i}", 10, (1.5 + i / 10, -2.0)) for i in range(3)]
 NEW = street("new", 9, (1.8, -6.0))
@@ -49,7 +49,7 @@ def test_ai_vad_is_loaded_to_the_bit(estimator: Any) -> None:
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_baselines_have_nothing_to_load(name: str) -> None:
-    fitted, fresh = Baseline(name), Baseline(name)
+    fitted, fresh = BASELINES[name](), BASELINES[name]()
     one = video("one", 8, (40, 48))
     fresh.load_state(fitted.state())
     np.testing.assert_array_equal(scores(fresh, one), scores(fitted, one))
@@ -61,10 +61,10 @@ def test_baselines_have_nothing_to_load(name: str) -> None:
         (velocity_only, 1),
         (lambda: velocity_only(frame_step=3), 3),
         (lambda: velocity_only(first_frames="self"), 0),
-        (lambda: Baseline("random"), 0),
-        (lambda: Baseline("position"), 0),
-        (lambda: Baseline("frame_difference"), 1),
-        (lambda: Baseline("flow_percentile"), 1),
+        (lambda: BASELINES["random"](), 0),
+        (lambda: BASELINES["position"](), 0),
+        (lambda: BASELINES["frame_difference"](), 1),
+        (lambda: BASELINES["flow_percentile"](), 1),
     ],
 )
 def test_no_frame_beyond_frames_ahead_changes_a_score(make: Any, ahead: int) -> None:

@@ -65,13 +65,3 @@ def _official() -> dict[str, dict[str, np.ndarray]]:
     for dataset, clip, frames, ranges in _rows("official_labels"):
         found.setdefault(dataset, {})[clip] = _labels(ranges, int(frames), clip)
     return found
-
-
-def as_table(labels: dict[str, np.ndarray]) -> bytes:
-    """Return the packed table of file digest to ``bool (T,)``; how the tables in this folder were made."""
-    lines = ["sha256\tframes\tanomalous"]
-    for digest, values in labels.items():
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], values.astype(np.int8), [0]])))
-        ranges = ",".join(f"{first + 1}-{last}" for first, last in zip(edges[::2], edges[1::2], strict=True))
-        lines.append(f"{digest}\t{len(values)}\t{ranges}")
-    return lzma.compress(("\n".join(lines) + "\n").encode(), preset=9)

@@ -22,7 +22,7 @@ from vadbench.evaluation import (
     protocol_card,
     protocol_names,
 )
-from vadbench.evaluation.baselines import position_scores, random_scores, video_prior
+from vadbench.evaluation.baselines import position_scores, random_scores
 
 
 @pytest.fixture
@@ -90,8 +90,7 @@ def test_random_scores_depend_on_seed_and_video_alone():
     assert not np.array_equal(first["a"], random_scores(labels, 4)["a"])
 
 
-def test_position_and_prior():
+def test_position():
     labels = {"a": np.array([False, True, True, True]), "b": np.zeros(0, bool)}
     assert position_scores(labels)["a"].tolist() == [0.25, 0.5, 0.75, 1.0]
-    assert video_prior(labels)["a"].tolist() == [0.75] * 4
-    assert position_scores(labels)["b"].size == video_prior(labels)["b"].size == 0
+    assert position_scores(labels)["b"].size == 0
