@@ -5,14 +5,13 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import secrets
 import socket
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from vadbench.errors import StoreError
 
@@ -31,7 +30,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     Readers see the old file or the whole new one. An exception leaves the old one and nothing else; a killed process
     leaves a temporary file that :func:`left_behind` and :func:`clear_leftovers` know by its name.
     """
-    temporary = path.with_name(f".{path.name}.{HOST}.{os.getpid()}.{secrets.token_hex(6)}.tmp")
+    temporary = path.with_name(f".{path.name}.{HOST}.{os.getpid()}.{os.urandom(6).hex()}.tmp")
     try:
         with temporary.open("xb") as file:
             yield file
@@ -87,6 +86,13 @@ def digest_of(path: Path) -> str:
     """Return the hex SHA-256 of a file."""
     with path.open("rb") as file:
         return sha256(iter(lambda: file.read(BLOCK), b""))
+
+
+def read_yaml(path: Path) -> Any:
+    """Return the content of a YAML file, by libyaml's parser where it is there, which is eight times as fast."""
+    import yaml
+
+    return yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def cache_folder() -> Path:

@@ -14,6 +14,7 @@ from vadbench.backbones.base import Backbone, Checkpoint, Facts, Layer
 from vadbench.config.parts import keys_of
 from vadbench.config.paths import CONF
 from vadbench.config.schema import BackboneConfig
+from vadbench.files import read_yaml
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,11 @@ def facts_of(name: str) -> Facts:
 
 def load_config(name: str) -> BackboneConfig:
     """The configuration in conf/backbone/NAME.yaml, for use from Python without Hydra."""
-    import yaml
     from pydantic import TypeAdapter
 
     part = registry.get("backbone", name)
     path = Path(CONF) / "backbone" / f"{name}.yaml"
-    values: Any = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {"name": name}
+    values: Any = read_yaml(path) if path.is_file() else {"name": name}
     config: BackboneConfig = TypeAdapter(keys_of(part, BackboneConfig)).validate_python(values)
     return config
 

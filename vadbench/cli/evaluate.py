@@ -25,6 +25,7 @@ from vadbench.evaluation.score_files.align import Aligned, align
 from vadbench.evaluation.score_files.known_sets import INVERTED, recognise
 from vadbench.evaluation.score_files.numbering import counted_from_0, labels_of_intervals, read_intervals
 from vadbench.evaluation.score_files.read import has_labels, read_values
+from vadbench.runs.run_folder import plain
 
 EXAMPLES = """\
 examples:
@@ -49,7 +50,7 @@ def run(argv: Sequence[str]) -> int:
     if words.json:
         out = Path(words.json)
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(jsonable(result), indent=1) + "\n", encoding="utf-8")
+        out.write_text(json.dumps(plain(result), indent=1) + "\n", encoding="utf-8")
         print(f"written: {out}")
     return 0
 
@@ -105,17 +106,6 @@ def _result(words: argparse.Namespace, aligned: Aligned, found: Evaluation, data
         "per_video": found.per_video.to_dict("records"),
         "card": found.card,
     }
-
-
-def jsonable(value: Any) -> Any:
-    """Return the same with NaN as null and NumPy numbers as Python's."""
-    if isinstance(value, dict):
-        return {str(key): jsonable(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [jsonable(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _parser() -> argparse.ArgumentParser:

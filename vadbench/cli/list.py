@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from vadbench import registry
 from vadbench.cli.commands import parser_of
 from vadbench.config.paths import CONF
 from vadbench.config.schema import PARTS
 from vadbench.errors import ConfigError, nearest
+from vadbench.files import read_yaml
 
 
 def run(argv: Sequence[str]) -> int:
@@ -81,7 +80,7 @@ def format_protocols() -> str:
     """Protocols with what they use and where they are from."""
     rows = []
     for path in sorted((CONF / "protocol").glob("*.yaml")):
-        values = yaml.safe_load(path.read_text())
+        values = read_yaml(path)
         flags = [
             "causal" if values["causal"] else "not causal",
             *(["whole video"] if values["looks_at_whole_video"] else []),

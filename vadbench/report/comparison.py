@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from vadbench.errors import DataError
+from vadbench.files import read_yaml
 from vadbench.runs.run_folder import RunFolder
 
 
@@ -25,7 +26,7 @@ def compare(first: Path, second: Path, resamples: int = 2000, seed: int = 0) -> 
     from vadbench.evaluation.intervals.metric_entry import RANGES
     from vadbench.evaluation.metrics.frame import average_precision, equal_error_rate, frame_auroc
 
-    records = [_record(folder) for folder in (first, second)]
+    records = [RunFolder(folder).read() for folder in (first, second)]
     tables = [read_scores(folder) for folder in (first, second)]
     labels = _common_labels(tables, (first, second))
     rows = {}
@@ -102,15 +103,6 @@ def _interval(row: Mapping[str, Any]) -> str:
     return "".join(f"{cell:<20}" for cell in found) + verdict
 
 
-def _record(folder: Path) -> dict[str, Any]:
-    run_folder = RunFolder(folder)
-    if not run_folder.complete:
-        raise DataError(
-            f"{folder}: no complete run there (state: {run_folder.state}). Give the folder that a run prints."
-        )
-    return run_folder.read()
-
-
 def _common_labels(tables: list[Any], folders: tuple[Path, Path]) -> dict[str, np.ndarray]:
     first, second = tables[0][1], tables[1][1]
     if first.keys() != second.keys():
@@ -135,11 +127,9 @@ def _differences(first: Path, second: Path) -> dict[str, tuple[str, str]]:
 
 
 def _flat(folder: Path) -> dict[str, Any]:
-    import yaml
-
     def walk(values: Any, prefix: str) -> dict[str, Any]:
         if not isinstance(values, dict):
             return {prefix[:-1]: values}
         return {k: v for name, value in values.items() for k, v in walk(value, f"{prefix}{name}.").items()}
 
-    return walk(yaml.safe_load((folder / "config.yaml").read_text()), "")
+    return walk(read_yaml(folder / "config.yaml"), "")

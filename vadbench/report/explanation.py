@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from vadbench.errors import DataError, VadbenchError, nearest
+from vadbench.files import read_yaml
 from vadbench.runs.run_folder import RunFolder
 
 STREAMS = ("velocity", "pose", "deep")
@@ -90,12 +91,10 @@ def load_frame(folder: Path, video: str, frame: int) -> np.ndarray:
     ------
     DataError: the dataset is not where the run found it.
     """
-    import yaml
-
     from vadbench.config.schema import checked_part
     from vadbench.data.registry import load_dataset
 
-    values = yaml.safe_load((folder / "config.yaml").read_text())["dataset"]
+    values = read_yaml(folder / "config.yaml")["dataset"]
     if values.get("made_in_python"):
         raise DataError(
             f"the picture needs the frames of video {video}, and the run was given a dataset that was made in Python "
@@ -162,12 +161,7 @@ def _bars(axis: Any, shown: Sequence[dict[str, Any]], streams: Sequence[str]) ->
 
 def _read(folder: Path) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
     """Record, scores and regions of a complete run."""
-    run_folder = RunFolder(folder)
-    if not run_folder.complete:
-        raise DataError(
-            f"{folder}: no complete run there (state: {run_folder.state}). Give the folder that a run prints."
-        )
-    record = run_folder.read()
+    record = RunFolder(folder).read()
     if not (folder / "regions.parquet").is_file():
         raise DataError(
             f"{folder}: a run of {record['names']['model']}, which has no regions. explain is for model=ai_vad; the "
@@ -178,9 +172,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
 
 def _source(folder: Path, frame: int, n_frames: int) -> int:
     """Return the frame whose regions made the score of ``frame``: a later one where it had no partner before it."""
-    import yaml
-
-    model = yaml.safe_load((folder / "config.yaml").read_text())["model"]
+    model = read_yaml(folder / "config.yaml")["model"]
     if model.get("first_frames") == "self":
         return frame
     return max(frame, min(int(model.get("frame_step", 1)), n_frames - 1))

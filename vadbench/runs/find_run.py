@@ -19,8 +19,7 @@ def find_run(given: str | Path, results: Path) -> Path:
     folder = Path(given)
     if not folder.is_dir():
         folder = _by_id(str(given), results)
-    if not (run := RunFolder(folder)).complete:
-        raise DataError(f"{folder}: no complete run there (state: {run.state}). Give the folder or the id of a run.")
+    RunFolder(folder).read()
     return folder
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from vadbench.errors import DataError
 from vadbench.files import clear_leftovers, unwritable, write_atomically
 from vadbench.runs.provenance import environment, now
 
@@ -64,7 +65,11 @@ class RunFolder:
         return "complete" if self.complete else str(self.mark().get("state", "absent"))
 
     def read(self) -> dict[str, Any]:
-        """Return the record of a complete run."""
+        """Return the record of a complete run; DataError if the run is not complete."""
+        if not self.complete:
+            raise DataError(
+                f"{self.path}: no complete run there (state: {self.state}). Give the folder or the id of a run."
+            )
         record = json.loads((self.path / "run.json").read_text())
         assert isinstance(record, dict)
         return record

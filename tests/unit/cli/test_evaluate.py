@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 import scipy.io
 
-from vadbench.cli.evaluate import jsonable, run
+from vadbench.cli.evaluate import run
 from vadbench.errors import ConfigError, DataError
 from vadbench.evaluation import evaluate, frame_auroc, micro
 from vadbench.evaluation.score_files.known_sets import KNOWN, recognise, same_lengths, same_total
+from vadbench.runs.run_folder import plain
 
 LENGTHS = [30, 40, 25]
 
@@ -71,7 +72,7 @@ def test_every_form_of_file_gives_the_same_numbers_to_the_bit(case, capsys):
     ):
         result, text = exam(capsys, *words)
         assert {k: v["value"] for k, v in result["metrics"].items()} == {k: v["value"] for k, v in expected.items()}
-        assert result["metrics"]["frame_auroc_micro"] == jsonable(expected["frame_auroc_micro"])
+        assert result["metrics"]["frame_auroc_micro"] == plain(expected["frame_auroc_micro"])
         assert not result["coverage"]["partial"]
         assert "PARTIAL" not in text
 

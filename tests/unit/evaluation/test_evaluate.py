@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vadbench.cli.evaluate import jsonable
 from vadbench.errors import DataError
 from vadbench.evaluation import (
     apply,
@@ -32,6 +31,7 @@ from vadbench.evaluation import (
     training_threshold,
 )
 from vadbench.evaluation.map_metrics import _pixel_entries
+from vadbench.runs.run_folder import plain
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +211,7 @@ def test_everything_is_json_able_and_reproducible(run):
             masks_by_video=masks,
             resamples=50,
         )
-        results.append(json.dumps(jsonable([found.metrics, found.baselines, found.coverage, found.frame_label_digest])))
+        results.append(json.dumps(plain([found.metrics, found.baselines, found.coverage, found.frame_label_digest])))
     assert results[0] == results[1]
 
 

@@ -67,31 +67,8 @@ class AiVadModel:
         seed: int = 0,
         device: str = "cpu",
     ) -> None:
-        method = AiVad(
-            box_score_thresh,
-            persons_only,
-            min_bbox_area,
-            max_bbox_overlap,
-            enable_foreground_detections,
-            foreground_kernel_size,
-            foreground_binary_threshold,
-            n_velocity_bins,
-            use_velocity_features,
-            use_pose_features,
-            use_deep_features,
-            n_components_velocity,
-            n_neighbors_pose,
-            n_neighbors_deep,
-            detector=detector,
-            flow=flow,
-            region_extractor=region_extractor,
-            flow_extractor=flow_extractor,
-            feature_extractor=feature_extractor,
-            density=density_estimator,
-            crop_frame=crop_frame,
-            seed=seed,
-            device=device,
-        )
+        given = {name: value for name, value in locals().items() if name not in ("self", "density_estimator")}
+        method = AiVad(**given, density=density_estimator)
         self.region_extractor = method.extractor.regions
         self.flow_extractor = method.extractor.flow
         self.feature_extractor = method.features
