@@ -67,8 +67,10 @@ class Part:
 
     @property
     def summary(self) -> str:
-        """The first line of its docstring, or of its configuration's."""
-        said = self.build.__doc__ or (self.config.__doc__ if self.config else "") or ""
+        """The first line of its configuration's docstring, or of its own."""
+        said = (self.config.__doc__ if self.config else "") or ""
+        if not said or (self.config and said.startswith(f"{self.config.__name__}(")):  # as dataclasses write it
+            said = self.build.__doc__ or ""
         return said.strip().partition("\n")[0].rstrip(".")
 
 

@@ -38,8 +38,8 @@ def test_what_is_no_text_is_said(tmp_path: Path) -> None:
 
 
 def test_missing_keys_are_one_line(tmp_path: Path) -> None:
-    said = said_of(tmp_path, "name: ai_vad\nframe_step: 1\n")
-    assert said.startswith("model: keys without a value: use_velocity_features, ") and "\n" not in said
+    said = said_of(tmp_path, "name: mine\nsource: me\n", group="protocol")
+    assert said.startswith("protocol: keys without a value: version, steps, ") and "\n" not in said
     assert "frame_step" not in said and "{" not in said and "defaults: [OTHER]" in said
 
 

@@ -24,7 +24,7 @@ from pydantic.dataclasses import dataclass
 
 from vadbench import registry
 from vadbench.backbones.base import Facts
-from vadbench.backbones.grid import GridBank, cell_index, cell_sizes, checked, checked_options
+from vadbench.backbones.grid import GridBank, bank_config, cell_index, cell_sizes, checked, checked_options
 from vadbench.config.schema import BackboneConfig
 from vadbench.errors import one_of
 
@@ -39,6 +39,7 @@ class FlowGridOptions:
     cell: Annotated[int, Field(ge=1)]  # side of a cell in pixels of the pre-processed frame
     directions: Annotated[int, Field(ge=1, le=36)]
     preset: Literal["ultrafast", "fast", "medium"]  # of cv2.DISOpticalFlow
+    # soft shares a motion between its two neighbouring directions, hard takes the nearer.
     binning: Literal["soft", "hard"]
 
 
@@ -70,7 +71,17 @@ class FlowGrid(GridBank):
         return pooled_by_direction(flow, self.cell, self._options.directions, self._options.binning)
 
 
-@registry.backbone(FlowGrid.name, config=BackboneConfig, facts=Facts())
+@registry.backbone(
+    FlowGrid.name,
+    config=bank_config(
+        "Dense optical flow (OpenCV DIS), magnitude by direction on a grid; needs no weights and no network",
+        cell=12,
+        directions=4,
+        preset="medium",  # on UCSD Ped2 only medium resolves the far pedestrians
+        binning="soft",
+    ),
+    facts=Facts(),
+)
 def _from_config(config: BackboneConfig, layers: tuple[str, ...], seed: int, device: str) -> FlowGrid:
     return FlowGrid(checked_options(config, layers))
 

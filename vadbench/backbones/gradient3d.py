@@ -24,7 +24,7 @@ from pydantic.dataclasses import dataclass
 
 from vadbench import registry
 from vadbench.backbones.base import Facts
-from vadbench.backbones.grid import GridBank, cell_means, checked, checked_options
+from vadbench.backbones.grid import GridBank, bank_config, cell_means, checked, checked_options
 from vadbench.config.schema import BackboneConfig
 
 
@@ -33,7 +33,7 @@ class Gradient3dOptions:
     """backbone.options of gradient3d."""
 
     cell: Annotated[int, Field(ge=1)]  # side of a cell in pixels of the pre-processed frame
-    measure: Literal["energy", "magnitude"]
+    measure: Literal["energy", "magnitude"]  # squared gradients, or absolute ones
 
 
 class Gradient3d(GridBank):
@@ -57,7 +57,15 @@ class Gradient3d(GridBank):
         return cell_means(values, self.cell)
 
 
-@registry.backbone(Gradient3d.name, config=BackboneConfig, facts=Facts())
+@registry.backbone(
+    Gradient3d.name,
+    config=bank_config(
+        "3-D gradient energies on a grid (after Lu, Shi, Jia, ICCV 2013); needs no weights and no network",
+        cell=12,
+        measure="energy",
+    ),
+    facts=Facts(),
+)
 def _from_config(config: BackboneConfig, layers: tuple[str, ...], seed: int, device: str) -> Gradient3d:
     return Gradient3d(checked_options(config, layers))
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
+from vadbench.config.parts import with_defaults
 from vadbench.config.schema import BackboneConfig
 from vadbench.errors import ConfigError, nearest
 
@@ -121,6 +122,11 @@ def cell_means(channels: np.ndarray, cell: int) -> np.ndarray:
     return means
 
 
+def bank_config(summary: str, **options: float | int | str | bool) -> type:
+    """Return the default configuration of a filter bank."""
+    return with_defaults(BackboneConfig, summary, layer=LAYER, clip_length=4, clip_stride=5, options=options)
+
+
 def checked_options(config: BackboneConfig, wanted: tuple[str, ...]) -> dict[str, Any]:
     """The options of a filter bank; ConfigError for a layer or a key that no filter bank has."""
     for layer in wanted:
@@ -154,5 +160,5 @@ def _line(backbone: str, kind: type, error: Any) -> str:
     if error["type"] == "unexpected_keyword_argument":
         return f"{key}: backbone {backbone!r} has no such option. {nearest(name, known)}"
     if error["type"] in ("missing", "missing_argument"):
-        return f"{key}: missing; conf/backbone/{backbone}.yaml holds its default. Options: {', '.join(known)}."
+        return f"{key}: missing. Options: {', '.join(known)}."
     return f"{key}={error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +11,7 @@ import numpy as np
 from vadbench import registry
 from vadbench.backbones.base import Backbone, Checkpoint, Facts, Layer
 from vadbench.config.parts import keys_of
-from vadbench.config.paths import CONF
 from vadbench.config.schema import BackboneConfig
-from vadbench.files import read_yaml
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,7 @@ class Description:
 
 
 def describe(name: str | None = None) -> list[Description]:
-    """All built-in backbones, or the one called ``name``, with configuration defaults and facts. Reads YAML only."""
+    """All built-in backbones, or the one called ``name``, with configuration defaults and facts."""
     names = [name] if name else [part.name for part in registry.parts("backbone") if part.is_built_in]
     return [Description(n, load_config(n), facts_of(n)) for n in names]
 
@@ -61,13 +58,8 @@ def facts_of(name: str) -> Facts:
 
 
 def load_config(name: str) -> BackboneConfig:
-    """The configuration in conf/backbone/NAME.yaml, for use from Python without Hydra."""
-    from pydantic import TypeAdapter
-
-    part = registry.get("backbone", name)
-    path = Path(CONF) / "backbone" / f"{name}.yaml"
-    values: Any = read_yaml(path) if path.is_file() else {"name": name}
-    config: BackboneConfig = TypeAdapter(keys_of(part, BackboneConfig)).validate_python(values)
+    """The default configuration of the backbone ``name``, for use from Python without Hydra."""
+    config: BackboneConfig = keys_of(registry.get("backbone", name), BackboneConfig)(name=name)
     return config
 
 

@@ -112,7 +112,8 @@ def options(group: str, folders: Sequence[Path] = ()) -> list[str]:
 
 def groups() -> list[str]:
     """Names of all groups."""
-    return sorted(path.name for path in CONF.iterdir() if path.is_dir() and any(path.glob("*.yaml")))
+    files = {path.name for path in CONF.iterdir() if path.is_dir() and any(path.glob("*.yaml"))}
+    return sorted(files | set(PARTS))
 
 
 def _unreadable(error: Exception) -> str:
@@ -127,12 +128,11 @@ def _rewrite(message: str, overrides: Sequence[str]) -> str:
     """Hydra's message in the words of this program."""
     if found := re.search(r"In '([^']+)': Could not (?:find|load) '([^'/]+)/([^']*)'", message):
         asker, group, name = found.groups()
-        where = " and ".join(str(root / group) for root in (CONF, *_folders(overrides)) if (root / group).is_dir())
+        places = [str(root / group) for root in (CONF, *_folders(overrides)) if (root / group).is_dir()]
+        files = f" Files are in {' and '.join(places)}." if places else ""
+        plugin = " A plug-in is loaded with --plugin FILE." if group in PARTS else ""
         asked = "" if asker == "config" else f" It is asked for in {asker}.yaml."
-        return (
-            f"{group}={name}: there is no such {group}. {_nearest(group, name, overrides)} They are files in {where}."
-            f"{asked}"
-        )
+        return f"{group}={name}: there is no such {group}. {_nearest(group, name, overrides)}{files}{plugin}{asked}"
     if found := re.search(r"You must specify '(\w+)'", message):
         group = found.group(1)
         return f"{group}: choose one. {nearest('', options(group))} For example: {group}={options(group)[0]}"
@@ -192,10 +192,9 @@ def _unknown_key(key: str, overrides: Sequence[str]) -> str:
     """What to say of an override whose key does not exist."""
     top = key.split(".")[0]
     if top in groups() and "." not in key:
-        return (
-            f"{key}: the chosen model does not use this group. Models bring their own groups: "
-            "see `defaults` in " + str(CONF / "model")
-        )
+        using = [part.name for part in registry.parts("model") if key in part.facts]
+        models = f" Models that do: {', '.join(using)}." if using else ""
+        return f"{key}: the chosen model does not use this group.{models}"
     others = [word for word in overrides if not re.match(rf"[+~]*{re.escape(key)}(=|$)", word)]
     try:
         known = list(_flatten(compose_values(others)))

@@ -1,4 +1,4 @@
-"""Where Hydra finds the configuration of a part: its YAML file, if any, over the defaults of its dataclass."""
+"""Where Hydra finds the configuration of a part or group: its YAML file, if any, over the defaults of its dataclass."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
 from vadbench import registry
-from vadbench.config.parts import PartConfig, defaults, required
+from vadbench.config.parts import defaults, required
 from vadbench.config.paths import CONF
-from vadbench.config.schema import BASES, PARTS
+from vadbench.config.schema import PARTS, keys_in
 
 SCHEME = "vadbench"
 ALL_PARTS = f"{SCHEME}://all-parts"
@@ -44,9 +44,8 @@ class PartSource(ConfigSource):
                 raise ConfigLoadError(f"Config not found : {path}")
             text = path.read_text(encoding="utf-8")
             header, config = ConfigSource._get_header_dict(text), OmegaConf.load(path)
-        part = _part(group, str(config.get("name", name))) if isinstance(config, DictConfig) else None
-        if part is not None and not _takes_over(config):
-            config = _over_defaults(config, part, mark_missing=self._has_no_files)
+        if isinstance(config, DictConfig) and not _takes_over(config):
+            config = _over_defaults(config, group, str(config.get("name", name)), mark_missing=self._has_no_files)
         return ConfigResult(config=config, path=self.full_path(), provider=self.provider, header=header)
 
     def available(self) -> bool:
@@ -63,7 +62,7 @@ class PartSource(ConfigSource):
         """Return whether a configuration is here."""
         if self._has_no_files:
             group, _, name = config_path.removesuffix(".yaml").partition("/")
-            return _part(group, name) is not None
+            return group in PARTS and registry.find(group, name) is not None
         return self._file(config_path).is_file()
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
@@ -91,27 +90,30 @@ class PartsFirst(SearchPathPlugin):
         search_path.prepend(SCHEME, f"{SCHEME}://{CONF}")
 
 
-def _part(group: str, name: str) -> registry.Part | None:
-    return registry.find(group, name) if group in PARTS else None
-
-
 def _takes_over(config: DictConfig) -> bool:
     """Whether a file names another one of its group in its defaults."""
     return any(isinstance(entry, str) and entry != "_self_" for entry in config.get("defaults") or [])
 
 
-def _over_defaults(config: DictConfig, part: registry.Part, mark_missing: bool) -> DictConfig:
-    """``config`` over the defaults of its part; ``mark_missing``: keys without a default are there, to be given."""
-    base = BASES.get(part.kind, PartConfig)
-    values: dict[str, Any] = defaults(part, base)
+def _over_defaults(config: DictConfig, group: str, name: str, mark_missing: bool) -> DictConfig:
+    """``config`` over the defaults of its keys; ``mark_missing``: keys without a default are there, to be given."""
+    keys = keys_in(group, name)
+    if keys is None:
+        return config
+    values = defaults(keys)
+    if "name" in values:
+        values["name"] = name
     if mark_missing:
-        values |= dict.fromkeys(required(part, base), "???")
+        values |= dict.fromkeys(required(keys), "???")
     values |= {str(key): config._get_node(key) for key in config}
     merged = OmegaConf.create(values)
-    groups = {kind: part.facts[kind] for kind in PARTS if kind in part.facts}
-    if part.kind == "model" and groups and "defaults" not in config:
-        brought: list[Any] = [{f"/{kind}@_global_.{kind}": name} for kind, name in groups.items()]
-        merged["defaults"] = [*brought, "_self_"]
+    if group == "model" and "defaults" not in config:
+        facts = registry.get(group, name).facts
+        brought: list[Any] = [
+            {f"/{kind}@_global_.{kind}": facts[kind]} for kind in (*PARTS, *facts.get("groups", {})) if kind in facts
+        ]
+        if brought:
+            merged["defaults"] = [*brought, "_self_"]
     return merged
 
 

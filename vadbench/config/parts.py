@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from functools import cache
+from copy import deepcopy
+from functools import cache, partial
 from typing import Any, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -57,6 +58,18 @@ def check_keys(keys: type, given: Any, where: tuple[str | int, ...]) -> tuple[An
         return given, [{**found, "loc": (*where, *found["loc"])} for found in error.errors()]
 
 
+def with_defaults(base: type, summary: str, **values: Any) -> type:
+    """Return the dataclass ``base`` with other defaults and a docstring of its own: the configuration of one part."""
+    hints = get_type_hints(base, include_extras=True)
+    known = {found.name: found for found in dataclasses.fields(base)}
+    body: dict[str, Any] = {
+        name: dataclasses.field(default_factory=partial(deepcopy, value), metadata=known[name].metadata, kw_only=True)
+        for name, value in values.items()
+    }
+    body |= {"__doc__": summary, "__module__": base.__module__, "__annotations__": {n: hints[n] for n in values}}
+    return dataclass(type(base.__name__, (base,), body), config=STRICT, kw_only=True)
+
+
 @cache
 def keys_of(part: registry.Part, base: type = PartConfig) -> type:
     """Return the dataclass of all keys of a part: those that it was registered with, and those of ``base``."""
@@ -85,19 +98,16 @@ def keys_of(part: registry.Part, base: type = PartConfig) -> type:
         ) from None
 
 
-def defaults(part: registry.Part, base: type = PartConfig, key: str = "name") -> dict[str, Any]:
-    """Return the keys of a part with their defaults, as YAML would hold them; those without one are left out."""
-    values: dict[str, Any] = {key: part.name}
-    for name, found in keys_of(part, base).__pydantic_fields__.items():  # type: ignore[attr-defined]
-        if name != key and not found.is_required():
-            values[name] = _plain(found.get_default(call_default_factory=True))
-    return values
+def defaults(keys: type) -> dict[str, Any]:
+    """Return the keys of a dataclass with their defaults, as YAML would hold them; those without one are left out."""
+    found = keys.__pydantic_fields__.items()  # type: ignore[attr-defined]
+    return {n: _plain(key.get_default(call_default_factory=True)) for n, key in found if not key.is_required()}
 
 
-def required(part: registry.Part, base: type = PartConfig) -> list[str]:
-    """Return the keys of a part that have no default."""
-    fields = keys_of(part, base).__pydantic_fields__  # type: ignore[attr-defined]
-    return [name for name, found in fields.items() if found.is_required()]
+def required(keys: type) -> list[str]:
+    """Return the keys of a dataclass that have no default."""
+    found = keys.__pydantic_fields__.items()  # type: ignore[attr-defined]
+    return [name for name, key in found if key.is_required()]
 
 
 def _plain(value: Any) -> Any:

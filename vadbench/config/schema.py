@@ -1,4 +1,4 @@
-"""Every key of the configuration, its type and its bounds. Values live in conf/*.yaml, types live here.
+"""The keys that every run has, and those that all datasets and all backbones have: types, bounds and defaults.
 
 This module knows nothing of Hydra: it turns a plain mapping into a checked :class:`RunConfig`, and collects everything
 that is wrong into one message.
@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SkipValidation, Typ
 from pydantic.dataclasses import dataclass
 
 from vadbench import registry
-from vadbench.config.parts import STRICT, PartConfig, check_keys, check_part
+from vadbench.config.parts import STRICT, PartConfig, check_keys, check_part, keys_of
 from vadbench.config.protocol_keys import ProtocolConfig, check_protocol
 from vadbench.config.schema_errors import describe
 from vadbench.errors import ConfigError
@@ -33,17 +33,17 @@ class BackboneConfig(PartConfig):
 
     layer: str = ""  # default layer, taken where model.layer is null
     weights: str | None = None  # pretrained, random, or a path to a checkpoint; None for filter banks, which have none
-    clip_length: Positive = 16
+    clip_length: Positive = 16  # frames in a clip; of a filter bank: maps
+    # Frames between the frames of a clip; of a filter bank: between the two frames of a map, and between maps.
     frame_step: Positive = 1
-    clip_stride: Positive = 8
+    clip_stride: Positive = 8  # frames from one clip to the next
     size: tuple[Positive, Positive] | None = None  # (height, width) that frames are resized to; None: as they are
     mean: Triple | None = None
     std: Triple | None = None
-    precision: Literal["float32", "bfloat16"] = "float32"
-    options: dict[str, float | int | str | bool] = field(
-        default_factory=dict
-    )  # of a filter bank, such as its cell size
-    resize: Literal["area_or_linear", "antialiased", "linear"] = "area_or_linear"  # absent in older records
+    precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16: faster on new GPUs, features differ by 1 to 4 %
+    options: dict[str, float | int | str | bool] = field(default_factory=dict)  # of a filter bank
+    # antialiased: as torchvision resizes floats; linear: without averaging. Absent in older records.
+    resize: Literal["area_or_linear", "antialiased", "linear"] = "area_or_linear"
 
 
 @dataclass(config=STRICT, kw_only=True)
@@ -52,8 +52,9 @@ class DatasetConfig(PartConfig):
 
     root: str | None = None  # folder of the dataset, or one above it
     masks_root: str | None = None  # where labels and masks are, if not under root
-    on_fault: Literal["error", "skip"] = "error"  # a damaged frame: stop, or repeat the one before it and record that
-    train_videos: Ids | None = None  # ids or globs such as 0*; None: all
+    # A damaged frame, a missing mask, labels that don't fit: stop, or go on (with the frame before) and record that.
+    on_fault: Literal["error", "skip"] = "error"
+    train_videos: Ids | None = None  # ids or globs, such as [01,02] or ['0*']; None: all
     test_videos: Ids | None = None
     max_frames: Positive | None = None  # of each video, for a quick look; None: all
     max_pixels: Positive = 67108864  # bound on the pixels of one frame
@@ -62,20 +63,20 @@ class DatasetConfig(PartConfig):
 
 @dataclass(config=STRICT)
 class RuntimeConfig:
-    """Where and how fast; nothing here may change a result (conf/runtime/*.yaml)."""
+    """Where and how fast; nothing here may change a result."""
 
-    device: str  # auto, cpu, cuda, cuda:1
-    batch_size: Positive
-    threads: Positive | None
-    progress: Literal["auto", "on", "off"]
+    device: str = "auto"  # auto: the first GPU if there is one, else the CPU; or cpu, cuda, cuda:1
+    batch_size: Positive = 1  # clips through a network at once; on a CPU 1 is the fastest
+    threads: Positive | None = None  # None: torch's own choice
+    progress: Literal["auto", "on", "off"] = "auto"  # auto: only on a terminal
 
 
 @dataclass(config=STRICT)
 class TrackingConfig:
-    """Where runs are mirrored (conf/tracking/*.yaml)."""
+    """Where runs are mirrored."""
 
-    name: Literal["mlflow", "none"]
-    uri: str | None  # None: as MLFLOW_TRACKING_URI says, else SQLite under results/tracking
+    name: Literal["mlflow", "none"] = "mlflow"
+    uri: str | None = None  # None: as MLFLOW_TRACKING_URI says, else SQLite under results/tracking
     experiment: str | None = None  # None: the name of the data set
     run_name: str | None = None  # of a run, or of a sweep as a whole; None: made of its settings
 
@@ -117,6 +118,8 @@ PARTS = ("model", "dataset", "backbone", "density", "launcher")
 BASES: dict[str, type] = {"dataset": DatasetConfig, "backbone": BackboneConfig}
 """Keys that all parts of a kind have beside ``name``."""
 
+_CORE: dict[str, type] = {"runtime": RuntimeConfig, "tracking": TrackingConfig}
+
 _RUN = TypeAdapter(RunConfig)
 
 
@@ -150,6 +153,19 @@ def checked_part(kind: str, values: Mapping[str, Any]) -> Any:
     if errors:
         raise ConfigError("\n".join(describe(errors, {kind: values})))
     return typed
+
+
+def keys_in(group: str, name: str) -> type | None:
+    """Return the dataclass of the keys of ``group=name``; None where there is none, as of ``experiment``."""
+    if group in PARTS:
+        part = registry.find(group, name)
+        return None if part is None else keys_of(part, BASES.get(group, PartConfig))
+    return _CORE.get(group) or _of_models().get(group)
+
+
+def _of_models() -> dict[str, type]:
+    """Groups that single models have, such as the regions of AI-VAD."""
+    return {name: keys for part in registry.parts("model") for name, keys in part.facts.get("groups", {}).items()}
 
 
 def _groups_of(model: Any) -> Mapping[str, type]:

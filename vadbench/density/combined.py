@@ -50,19 +50,22 @@ AnyDensity = Annotated[PartConfig | None, SkipValidation, BeforeValidator(_densi
 
 @dataclass(config=STRICT, kw_only=True)
 class AttributeDensityConfig(PartConfig):
-    """One density for each attribute of a region (conf/density/attributes.yaml)."""
+    """One density for each attribute: Gaussians for velocity, nearest neighbours for pose and deep features."""
 
-    n_components_velocity: Count
-    covariance_floor_velocity: Annotated[float, Field(ge=0)]
-    n_neighbors_pose: Count
-    n_neighbors_deep: Count
-    calibration_velocity: Calibration
-    calibration_pose: Calibration
-    calibration_deep: Calibration
-    distance: Literal["l2", "squared_l2"]
-    bank_pose: BankKind
-    bank_deep: BankKind
-    calibration_samples: Count | None
+    n_components_velocity: Count = 2  # 2 on Ped2, 5 elsewhere (official)
+    # scikit-learn's default; matters for direction bins that are mostly empty.
+    covariance_floor_velocity: Annotated[float, Field(ge=0)] = 1e-6
+    n_neighbors_pose: Count = 1
+    n_neighbors_deep: Count = 1
+    # What becomes 1: max (paper), p99.9 (official), last_group (anomalib's pose and deep: last training video only).
+    calibration_velocity: Calibration = "max"
+    calibration_pose: Calibration = "max"  # p99.9 (official)
+    calibration_deep: Calibration = "max"
+    distance: Literal["l2", "squared_l2"] = "l2"  # l2 (anomalib); squared_l2 (official)
+    bank_pose: BankKind = "full"  # full, kmeans:K or coreset:SHARE
+    bank_deep: BankKind = "full"
+    # Training regions drawn for calibration; None: all, which costs the square of their number.
+    calibration_samples: Count | None = None
     # Any density in place of what the keys above say: NAME, or {name: NAME, ...} with keys; None: as they say.
     velocity: AnyDensity = None
     pose: AnyDensity = None

@@ -116,7 +116,7 @@ class GMMEstimator(CollectingEstimator):
 
 @dataclass(config=STRICT, kw_only=True)
 class GmmConfig(PartConfig):
-    """Gaussian mixture (conf/density/gmm.yaml)."""
+    """Gaussian mixture with full covariances: negative log-likelihood."""
 
     n_components: Annotated[int, Field(ge=1)] = 2
     covariance_floor: Annotated[float, Field(ge=0)] = 1e-6  # added to the variances

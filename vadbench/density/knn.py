@@ -234,7 +234,7 @@ class GroupedKNNEstimator(CollectingEstimator):
 
 @dataclass(config=STRICT, kw_only=True)
 class KnnConfig(PartConfig):
-    """Nearest neighbours (conf/density/knn.yaml)."""
+    """Mean distance to the nearest training samples, exact."""
 
     n_neighbors: Annotated[int, Field(ge=1)] = 1
     distance: Literal["l2", "squared_l2"] = "l2"

@@ -228,9 +228,11 @@ class Pca(BaseDensityEstimator):
 
 @checked(config=STRICT, kw_only=True)
 class PcaConfig(PartConfig):
-    """Principal components (conf/density/pca.yaml)."""
+    """Principal components, exact, from the smaller Gram matrix."""
 
-    # None: 0.98. Pca itself checks it, so that a mistake in model.pca_level, which it follows, is reported once.
+    # At most 1: explained variance ratio to reach; above 1: number of components. None: 0.98. It follows
+    # model.pca_level where there is one (conf/density/pca.yaml). Pca itself checks it, so that a mistake there is
+    # reported once.
     level: SkipValidation[float | None] = None
     components: Literal["enough", "one_fewer"] = "enough"  # one_fewer: what anomalib does, for comparison
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 from pydantic.dataclasses import dataclass
 
 from vadbench import registry
-from vadbench.config.parts import STRICT, PartConfig
+from vadbench.config.parts import STRICT, PartConfig, with_defaults
 from vadbench.data.video import Video
 from vadbench.density.base import Remember
 from vadbench.density.state import State
@@ -77,9 +77,9 @@ class FrameDifferenceEnergy:
 class BaselineConfig(PartConfig):
     """A method that learns nothing."""
 
-    post_processor: bool
-    evaluator: bool
-    visualizer: bool
+    post_processor: bool = True  # apply the protocol
+    evaluator: bool = True  # compute metrics
+    visualizer: bool = True  # draw score curves
 
 
 class Baseline:
@@ -136,12 +136,16 @@ class Baseline:
         """Take over nothing."""
 
 
-def _registered(baseline: type[Baseline]) -> type[Baseline]:
-    registry.model(baseline.name, config=BaselineConfig)(baseline.from_config)
-    return baseline
+def _registered(summary: str) -> Callable[[type[Baseline]], type[Baseline]]:
+    def register(baseline: type[Baseline]) -> type[Baseline]:
+        config = with_defaults(BaselineConfig, f"Baseline: {summary}")
+        registry.model(baseline.name, config=config)(baseline.from_config)
+        return baseline
+
+    return register
 
 
-@_registered
+@_registered("a seeded random number for every frame")
 class Random(Baseline):
     """Random numbers, see :func:`random_scores`."""
 
@@ -154,7 +158,7 @@ class Random(Baseline):
         return random_scores(video.id, video.n_frames, self.seed)
 
 
-@_registered
+@_registered("the position of a frame in its video")
 class Position(Baseline):
     """The place of a frame in its video, see :func:`position_scores`."""
 
@@ -166,7 +170,7 @@ class Position(Baseline):
         return position_scores(video.n_frames)
 
 
-@_registered
+@_registered("mean squared difference of neighbouring grey frames")
 class FrameDifference(Baseline):
     """Mean squared difference of neighbouring grey frames, see :class:`FrameDifferenceEnergy`."""
 
@@ -179,7 +183,7 @@ class FrameDifference(Baseline):
         return features["energy"]["energy"]
 
 
-@_registered
+@_registered("the 99.5th percentile of the optical flow speed in a frame")
 class FlowPercentile(Baseline):
     """The 99.5th percentile of the speed of optical flow in a frame, see :class:`FlowMaps`."""
 

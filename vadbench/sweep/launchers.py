@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+from dataclasses import field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from pydantic import Field
@@ -28,35 +29,37 @@ _GRACE_S = 15
 
 @dataclass(config=STRICT, kw_only=True)
 class LocalLauncher(PartConfig):
-    """Processes on this machine."""
+    """A sweep on this machine; each process leases a GPU by a file lock, without GPUs they share the cores."""
 
-    jobs: Count | None  # processes at once; None: one for each GPU slot, or one where there is no GPU
-    jobs_per_gpu: Count  # processes that may share a GPU
+    jobs: Count | None = None  # processes at once; None: one for each GPU slot, or one where there is no GPU
+    jobs_per_gpu: Count = 1  # processes that may share a GPU
 
 
 @dataclass(config=STRICT, kw_only=True)
 class SlurmLauncher(PartConfig):
-    """A Slurm array by submitit."""
+    """A sweep as a Slurm array (pip install 'vadbench[slurm]'); all nodes must share the file system of results."""
 
-    jobs: Count  # tasks of the array
-    gpus_per_job: Annotated[int, Field(ge=0)]
-    cpus_per_job: Count
-    mem_gb: Count
-    minutes: Count  # time limit of a task; a task that is preempted or timed out is queued again and resumes
-    partition: str | None
-    account: str | None
-    cluster: Literal["slurm", "local"]  # local: submitit's own processes on this machine, to try things out
-    options: dict[str, str | int]  # further sbatch options by their long names, such as {constraint: a100}
+    jobs: Count = 4  # tasks of the array
+    gpus_per_job: Annotated[int, Field(ge=0)] = 1
+    cpus_per_job: Count = 8
+    mem_gb: Count = 32
+    minutes: Count = 240  # time limit of a task; a task that is preempted or timed out is queued again and resumes
+    partition: str | None = None
+    account: str | None = None
+    cluster: Literal["slurm", "local"] = "slurm"  # local: submitit's own processes on this machine, to try things out
+    options: dict[str, str | int] = field(
+        default_factory=dict
+    )  # further sbatch options by their long names, such as {constraint: a100}
 
 
 @dataclass(config=STRICT, kw_only=True)
 class RayLauncher(PartConfig):
-    """Tasks on a Ray cluster."""
+    """A sweep on a Ray cluster (pip install 'vadbench[ray]'); all nodes must share the file system of results."""
 
-    jobs: Count  # tasks at once
-    address: str | None  # of a running cluster, or auto; None: a cluster of its own on this machine
-    cpus_per_job: Annotated[float, Field(gt=0)]
-    gpus_per_job: Annotated[float, Field(ge=0)]  # 0.5: two tasks share a GPU
+    jobs: Count = 2  # tasks at once
+    address: str | None = None  # auto or host:port of a running cluster; None: a cluster of its own on this machine
+    cpus_per_job: Annotated[float, Field(gt=0)] = 1
+    gpus_per_job: Annotated[float, Field(ge=0)] = 0  # 0.5: two tasks share a GPU
 
 
 class Worker(Protocol):

@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from vadbench import registry
 from vadbench.cli.main import main
 from vadbench.config.compose import compose, compose_values, groups, options, user_config_dirs
+from vadbench.config.parts import defaults, required
 from vadbench.config.paths import CONF
+from vadbench.config.schema import PARTS, keys_in
 from vadbench.errors import ConfigError
 from vadbench.evaluation.protocols.protocol import named
 from vadbench.models.clips.fuvas import FuvasConfig
@@ -118,12 +121,36 @@ def test_several_wrong_values_are_named_at_once() -> None:
 @pytest.mark.parametrize("group", groups())
 def test_every_option_of_every_group_is_named_like_its_file_and_says_what_it_is(group: str) -> None:
     for name in options(group):
-        text = (CONF / group / f"{name}.yaml").read_text()
+        path = CONF / group / f"{name}.yaml"
+        if not path.is_file():
+            assert registry.get(group, name).summary, f"{group} {name} does not say what it is"
+            continue
+        text = path.read_text()
         values = yaml.safe_load(text)
         says = text.startswith("#") or bool(values.get("source"))
         assert says, f"{group}/{name}.yaml has no first line that says what it is for"
-        if group in ("model", "dataset", "protocol", "tracking"):
+        if group in ("protocol", "tracking"):
             assert values["name"] == name
+
+
+@pytest.mark.parametrize("kind", PARTS)
+def test_a_built_in_part_has_all_its_defaults_and_no_file_repeats_one(kind: str) -> None:
+    for part in registry.parts(kind):
+        keys = keys_in(kind, part.name)
+        assert keys is not None and required(keys) == [], f"{kind} {part.name}"
+        path = CONF / kind / f"{part.name}.yaml"
+        written = yaml.safe_load(path.read_text()) if path.is_file() else {}
+        assert not [key for key, value in written.items() if defaults(keys).get(key) == value]
+
+
+@pytest.mark.parametrize("group", ["regions", "flow", "runtime", "tracking"])
+def test_a_preset_holds_only_what_differs(group: str) -> None:
+    keys = keys_in(group, "any")
+    assert keys is not None
+    for path in (CONF / group).glob("*.yaml"):
+        written = yaml.safe_load(path.read_text())
+        names_itself = {"detector", "method", "device", "name"}
+        assert not [k for k, v in written.items() if k not in names_itself and defaults(keys).get(k, ...) == v], path
 
 
 @pytest.mark.parametrize("model", options("model"))
@@ -145,11 +172,11 @@ def test_the_seam_gives_plain_values() -> None:
 
 def test_a_folder_of_your_own_configurations(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
-    text = (CONF / "model" / "fuvas.yaml").read_text().replace("pca_level: 0.98", "pca_level: 0.5")
-    (tmp_path / "model" / "mine.yaml").write_text(text)
+    (tmp_path / "model" / "mine.yaml").write_text("name: fuvas\npca_level: 0.5\n")
     words = user_config_dirs(["--config-dir", str(tmp_path), "model=mine", *BASE])
     config = compose(words)
     assert isinstance(config.model, FuvasConfig) and config.model.pca_level == 0.5
+    assert config.backbone.name == "flow_grid" and config.density.level == 0.5, "the groups of the method come with it"
     with pytest.raises(ConfigError, match="no such folder"):
         user_config_dirs(["--config-dir", str(tmp_path / "absent")])
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from vadbench import registry
+from vadbench.config.parts import with_defaults
 from vadbench.config.schema import DatasetConfig
 from vadbench.data.datasets.folder_layout import (
     find_folder,
@@ -65,8 +66,23 @@ EXPECTED_TREE = """\
     avenue.mat"""
 
 
-@registry.dataset("avenue", config=DatasetConfig)
-@registry.dataset("avenue17", config=DatasetConfig)
+@registry.dataset(
+    "avenue",
+    config=with_defaults(
+        DatasetConfig,
+        "CUHK Avenue: one scene, 16 training and 21 test videos. Card: datasets/avenue.md",
+        root="datasets/avenue",
+    ),
+)
+@registry.dataset(
+    "avenue17",
+    config=with_defaults(
+        DatasetConfig,
+        "CUHK Avenue without clips 01, 02, 08, 09, 10 (static anomalies, after Hinami et al. 2017). "
+        "Card: datasets/avenue.md",
+        root="datasets/avenue",
+    ),
+)
 def load(config: DatasetConfig) -> Dataset:
     """Avenue, or ``avenue17`` without five clips; labels from the masks at their native size, else ``avenue.mat``."""
     policy = policy_of(config)

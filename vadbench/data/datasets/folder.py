@@ -39,10 +39,13 @@ EXPECTED_TREE = """\
 
 @dataclass(config=STRICT, kw_only=True)
 class FolderConfig(DatasetConfig):
-    """A folder of your own."""
+    """Your own videos: train/ and test/ with video files or folders of images. Card: datasets/folder.md"""
 
-    labels: str | None  # frame labels, if not found beside train and test: a file, or a folder with one for each video
-    intervals: Literal["from_0_half_open", "from_1_inclusive"]  # how start and end of an interval are meant
+    labels: str | None = (
+        None  # frame labels, if not found beside train and test: a file, or a folder with one for each video
+    )
+    # How start and end of an interval are meant; from_1_inclusive: counted from 1, end included.
+    intervals: Literal["from_0_half_open", "from_1_inclusive"] = "from_0_half_open"
     # A test video that a table of intervals or boxes has no row of: not evaluated, or normal throughout.
     unlisted: Literal["unknown", "normal"] = "unknown"
 

@@ -52,9 +52,11 @@ EXPECTED_TREE = """\
 
 @dataclass(config=STRICT, kw_only=True)
 class ShanghaiTechConfig(DatasetConfig):
-    """ShanghaiTech Campus."""
+    """ShanghaiTech Campus: 13 scenes, 330 training videos and 107 test clips. Card: datasets/shanghaitech.md"""
 
-    scenes: list[Annotated[int, Field(ge=1)]] | None  # numbers of those to load, in training and test; None: all
+    root: str | None = "datasets/shanghaitech"
+    # Numbers of those to load, in training and test, such as [1,2]; None: all thirteen.
+    scenes: list[Annotated[int, Field(ge=1)]] | None = None
 
 
 @registry.dataset("shanghaitech", config=ShanghaiTechConfig)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vadbench import registry
+from vadbench.config.parts import with_defaults
 from vadbench.config.schema import DatasetConfig
 from vadbench.data.datasets.folder_layout import (
     find_folder,
@@ -56,8 +57,18 @@ _TREES = (
 )
 
 
-@registry.dataset("ucsd_ped1", config=DatasetConfig)
-@registry.dataset("ucsd_ped2", config=DatasetConfig)
+@registry.dataset(
+    "ucsd_ped1",
+    config=with_defaults(
+        DatasetConfig, "UCSD ped1: one scene, grey frames. Card: datasets/ucsd.md", root="datasets/ucsd"
+    ),
+)
+@registry.dataset(
+    "ucsd_ped2",
+    config=with_defaults(
+        DatasetConfig, "UCSD ped2: one scene, grey frames. Card: datasets/ucsd.md", root="datasets/ucsd"
+    ),
+)
 def load(config: DatasetConfig) -> Dataset:
     """UCSD Ped1 or Ped2, by ``config.name``; labels from the ``.m`` list, the ``.mat``, or else the masks."""
     number = config.name[-1]

@@ -24,13 +24,22 @@ from vadbench.models.ai_vad.streams.velocity import VelocityExtractor
 from vadbench.models.registry import ModelRun
 
 
-@registry.model("ai_vad", config=AiVadConfig, groups={"regions": RegionsConfig, "flow": FlowConfig})
+@registry.model(
+    "ai_vad",
+    config=AiVadConfig,
+    groups={"regions": RegionsConfig, "flow": FlowConfig},
+    regions="maskrcnn",
+    flow="raft_large",
+    density="attributes",
+)
 def from_config(model: AiVadConfig, run: ModelRun) -> AiVad:
     """The detector that ``model=ai_vad`` describes. No network is built and nothing is fetched yet."""
     config = run.config
     regions, flow, density = config.regions, config.flow, config.density
     if regions is None or flow is None:
-        raise ConfigError("model=ai_vad needs the groups regions and flow; conf/model/ai_vad.yaml brings both")
+        raise ConfigError(
+            "model=ai_vad needs the groups regions and flow: it has defaults for both, such as regions=maskrcnn"
+        )
     if not isinstance(density, AttributeDensityConfig):
         raise ConfigError("model=ai_vad has one density for each attribute: it takes density=attributes")
     device = str(torch_device(config.runtime.device))

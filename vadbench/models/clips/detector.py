@@ -42,7 +42,7 @@ class ClipDensity(OneClassMethod):
     Parameters
     ----------
     density: what is fitted; the raw scores count, not calibrated ones.
-    backbone: name in conf/backbone, a BackboneConfig, or an object that follows ``vadbench.backbones.base.Backbone``
+    backbone: name of a registered one, a BackboneConfig, or an object that follows ``vadbench.backbones.base.Backbone``
         (then ``clip`` says how clips are cut for it).
     layer: any node of the network; None takes the backbone's default.
     pre_trained: True for the publisher's weights, False for random ones; ``weights`` overrides it with a path.
@@ -345,7 +345,7 @@ def _resolve(
     return network, clip, PreProcessor(recipe.size, recipe.mean, recipe.std, recipe.resize), recipe.weights
 
 
-@registry.model("clip_density", config=ClipDensityConfig)
+@registry.model("clip_density", config=ClipDensityConfig, backbone="x3d_s", density="pca")
 def from_config(model: ClipDensityConfig, run: ModelRun) -> ClipDensity:
     """Any density of the clip features of a frozen backbone."""
     density = run.density

@@ -83,7 +83,7 @@ class Fuvas(ClipDensity):
         return self.pca.n_components
 
 
-@registry.model("fuvas", config=FuvasConfig)
+@registry.model("fuvas", config=FuvasConfig, backbone="x3d_s", density="pca")
 def from_config(model: FuvasConfig, run: ModelRun) -> Fuvas:
     """FUVAS (Jiang et al., ICASSP 2025): PCA residual energy of clip features of a frozen backbone."""
     density = run.config.density

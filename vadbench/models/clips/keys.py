@@ -23,7 +23,7 @@ def _reduction(value: str) -> str:
 class ClipKeys(PartConfig):
     """What all of them have."""
 
-    layer: str | None = None  # None: the backbone's default layer
+    layer: str | None = None  # None: the backbone's default; `list layers backbone=x3d_s` shows all
     spatial_pool: bool = True
     pooling_kernel_size: Annotated[int, Field(ge=1)] = 1  # 1 pools nothing
     target_frame: Literal["first", "mid", "last", "all"] = "mid"  # which frame a clip's score belongs to
@@ -41,16 +41,18 @@ class ClipKeys(PartConfig):
 
 @dataclass(config=STRICT, kw_only=True)
 class ClipDensityConfig(ClipKeys):
-    """Any density of the clip features of a frozen backbone (conf/model/clip_density.yaml)."""
+    """Any density of the clip features of a frozen backbone."""
 
-    unit: Literal["clip", "location", "patch"] = "clip"  # what one vector is
+    # What one vector is: clip, the whole clip; location, the features of one location, a density each; patch, the same,
+    # one density for all.
+    unit: Literal["clip", "location", "patch"] = "clip"
 
 
 @dataclass(config=STRICT, kw_only=True)
 class FuvasConfig(ClipKeys):
-    """FUVAS (conf/model/fuvas.yaml)."""
+    """FUVAS (Jiang et al., ICASSP 2025): PCA residual energy of clip features of a frozen backbone."""
 
-    pca_level: Annotated[float, Field(gt=0)] = 0.98  # at most 1: share of variance; above: number of components
+    pca_level: Annotated[float, Field(gt=0)] = 0.98  # at most 1: explained variance ratio; above: number of components
 
     @field_validator("pca_level")
     @classmethod
