@@ -4,6 +4,7 @@ Nothing of vadbench imports this module; the decorators are those of the built-i
 """
 
 from vadbench.backbones.base import Backbone
+from vadbench.config.parts import setting
 from vadbench.data.readers.source import ArraySource
 from vadbench.data.video import Dataset, Video
 from vadbench.density.base import BaseDensityEstimator
@@ -26,4 +27,5 @@ __all__ = [
     "metric",
     "model",
     "protocol_step",
+    "setting",
 ]

@@ -17,11 +17,29 @@ from vadbench.errors import ConfigError
 STRICT = ConfigDict(extra="forbid", validate_default=True)
 
 
+def setting(*, in_key: bool = True, shown: bool | None = None, **rest: Any) -> Any:
+    """Return a field of a configuration, as :func:`dataclasses.field` does, that says what its value is for.
+
+    Parameters
+    ----------
+    in_key: part of a run's key; False for what can't change a result, and for what the key says otherwise.
+    shown: a setting that tables and tracking stores show; by default what is in the key.
+    rest: as of :func:`dataclasses.field`, such as ``default``.
+    """
+    return dataclasses.field(metadata={"in_key": in_key, "shown": in_key if shown is None else shown}, **rest)
+
+
+def marked(keys: type, mark: str) -> set[str]:
+    """Return the keys of a dataclass for which it, or one that it extends, says ``mark`` ("in_key", "shown") False."""
+    declared = [found for base in keys.__mro__ if dataclasses.is_dataclass(base) for found in dataclasses.fields(base)]
+    return {found.name for found in declared if not found.metadata.get(mark, True)}
+
+
 @dataclass(config=STRICT, kw_only=True)
 class PartConfig:
     """What the configuration of every part has: the name by which it was chosen."""
 
-    name: str = ""
+    name: str = setting(default="", shown=False)
 
 
 @dataclass(config=STRICT, kw_only=True)

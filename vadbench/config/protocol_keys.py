@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 
 from vadbench import registry
-from vadbench.config.parts import STRICT, StepConfig, check_part
+from vadbench.config.parts import STRICT, StepConfig, check_part, setting
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -53,23 +53,23 @@ class AssumedClips:
     target_frame: Literal["first", "mid", "last", "all"]
 
 
-@dataclass(config=STRICT)
+@dataclass(config=STRICT, kw_only=True)
 class ProtocolConfig:
     """What is done to raw scores before a metric sees them (conf/protocol/*.yaml)."""
 
-    name: str
+    name: str = setting(shown=False)
     version: Positive  # raised whenever a step changes, so that old numbers stay named
-    source: str  # where the steps are from
+    source: str = setting(in_key=False)  # where the steps are from
     steps: list[SkipValidation[Any]]  # each is checked against the step that it names, by vadbench.config.schema
     macro: Literal["skip", "pad_needed", "pad_all", "one", "pad_0_1", "pad_0_max"]  # videos of a single class
     # What the steps and macro make of it, checked against them.
-    causal: bool  # a frame's score uses no later frame
-    looks_at_whole_video: bool  # it uses the test video as a whole
-    uses_test_labels: bool  # an oracle
-    shift_invariant: bool = True  # a constant added to all scores changes no number
-    note: str = ""  # what a reader of its numbers should know
-    assumes: AssumedClips | None = None  # for methods that score clips
-    card: bool = False  # print the numbers under every protocol, not only write them
+    causal: bool = setting(shown=False)  # a frame's score uses no later frame
+    looks_at_whole_video: bool = setting(shown=False)  # it uses the test video as a whole
+    uses_test_labels: bool = setting(shown=False)  # an oracle
+    shift_invariant: bool = setting(default=True, in_key=False)  # a constant added to all scores changes no number
+    note: str = setting(default="", in_key=False)  # what a reader of its numbers should know
+    assumes: AssumedClips | None = setting(default=None, in_key=False)  # for methods that score clips
+    card: bool = setting(default=False, in_key=False)  # print the numbers under every protocol, not only write them
 
     @field_validator("causal", "looks_at_whole_video", "uses_test_labels", "shift_invariant")
     @classmethod

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SkipValidation, Typ
 from pydantic.dataclasses import dataclass
 
 from vadbench import registry
-from vadbench.config.parts import STRICT, PartConfig, check_keys, check_part, keys_of
+from vadbench.config.parts import STRICT, PartConfig, check_keys, check_part, keys_of, marked, setting
 from vadbench.config.protocol_keys import ProtocolConfig, check_protocol
 from vadbench.config.schema_errors import describe
 from vadbench.errors import ConfigError
@@ -31,8 +31,9 @@ Ids = list[Annotated[str, BeforeValidator(str)]]  # ids of videos; a bare number
 class BackboneConfig(PartConfig):
     """What every backbone has: how clips are cut and frames prepared for a frozen network or filter bank."""
 
-    layer: str = ""  # default layer, taken where model.layer is null
-    weights: str | None = None  # pretrained, random, or a path to a checkpoint; None for filter banks, which have none
+    layer: str = setting(default="", shown=False)  # default layer, taken where model.layer is null
+    # pretrained, random, or a path to a checkpoint; None for filter banks, which have none.
+    weights: str | None = setting(default=None, shown=False)
     clip_length: Positive = 16  # frames in a clip; of a filter bank: maps
     # Frames between the frames of a clip; of a filter bank: between the two frames of a map, and between maps.
     frame_step: Positive = 1
@@ -50,8 +51,8 @@ class BackboneConfig(PartConfig):
 class DatasetConfig(PartConfig):
     """What every dataset has; the framework applies all of it but root and masks_root."""
 
-    root: str | None = None  # folder of the dataset, or one above it
-    masks_root: str | None = None  # where labels and masks are, if not under root
+    root: str | None = setting(default=None, in_key=False)  # folder of the dataset, or one above it
+    masks_root: str | None = setting(default=None, in_key=False)  # where labels and masks are, if not under root
     # A damaged frame, a missing mask, labels that don't fit: stop, or go on (with the frame before) and record that.
     on_fault: Literal["error", "skip"] = "error"
     train_videos: Ids | None = None  # ids or globs, such as [01,02] or ['0*']; None: all
@@ -81,35 +82,36 @@ class TrackingConfig:
     run_name: str | None = None  # of a run, or of a sweep as a whole; None: made of its settings
 
 
-@dataclass(config=STRICT)
+@dataclass(config=STRICT, kw_only=True)
 class StoreConfig:
     """The feature store."""
 
-    path: Place | None  # folder or fsspec URL; None: results/cache
+    path: Place | None = setting(in_key=False)  # folder or fsspec URL; None: results/cache
     dtype: Literal["float32", "float16"]
-    max_gb: Annotated[float, Field(gt=0)] | None = None  # bound of its size, unused for longest goes first; None: none
-    local: Place | None = None  # local copy of a URL; None: in the user's cache folder
+    # Bound of its size, unused for longest goes first; None: none.
+    max_gb: Annotated[float, Field(gt=0)] | None = setting(default=None, in_key=False)
+    local: Place | None = setting(default=None, in_key=False)  # local copy of a URL; None: in the user's cache folder
 
 
-@dataclass(config=STRICT)
+@dataclass(config=STRICT, kw_only=True)
 class RunConfig:
     """One run. What a part may be configured with is checked by :func:`check`, against the part that is named."""
 
     model: SkipValidation[Any]
     dataset: SkipValidation[Any]
     protocol: SkipValidation[ProtocolConfig]
-    runtime: RuntimeConfig
-    tracking: TrackingConfig
+    runtime: RuntimeConfig = setting(in_key=False)
+    tracking: TrackingConfig = setting(in_key=False)
     store: StoreConfig
     seed: Annotated[int, Field(ge=0)]
-    results: Place
-    on_existing: Literal["skip", "rerun", "error"]
+    results: Place = setting(in_key=False)
+    on_existing: Literal["skip", "rerun", "error"] = setting(in_key=False)
     regions_from_maps: bool
-    backbone: SkipValidation[Any] = None
+    backbone: SkipValidation[Any] = setting(default=None, in_key=False, shown=True)  # the key has the extractor's spec
     density: SkipValidation[Any] = None
     regions: SkipValidation[Any] = None
     flow: SkipValidation[Any] = None
-    launcher: SkipValidation[Any] = None
+    launcher: SkipValidation[Any] = setting(default=None, in_key=False)
 
 
 PARTS = ("model", "dataset", "backbone", "density", "launcher")
@@ -119,6 +121,7 @@ BASES: dict[str, type] = {"dataset": DatasetConfig, "backbone": BackboneConfig}
 """Keys that all parts of a kind have beside ``name``."""
 
 _CORE: dict[str, type] = {"runtime": RuntimeConfig, "tracking": TrackingConfig}
+_TYPED: dict[str, type] = {"store": StoreConfig, "protocol": ProtocolConfig}
 
 _RUN = TypeAdapter(RunConfig)
 
@@ -161,6 +164,26 @@ def keys_in(group: str, name: str) -> type | None:
         part = registry.find(group, name)
         return None if part is None else keys_of(part, BASES.get(group, PartConfig))
     return _CORE.get(group) or _of_models().get(group)
+
+
+def without(values: Mapping[str, Any], mark: str) -> dict[str, Any]:
+    """Return a plain configuration without the keys that are declared with ``mark`` ("in_key", "shown") False."""
+    left_out = marked(RunConfig, mark)
+    return {name: _without(name, given, mark) for name, given in values.items() if name not in left_out}
+
+
+def _without(group: str, given: Any, mark: str) -> Any:
+    if not isinstance(given, Mapping):
+        return given
+    keys = _TYPED.get(group) or keys_in(group, str(given.get("name")))
+    if keys is None:  # such as a part of a plug-in that is not loaded now
+        keys = BASES.get(group, PartConfig) if group in PARTS else object
+    return {name: value for name, value in given.items() if name not in marked(keys, mark)}
+
+
+def no_settings() -> tuple[str, ...]:
+    """Return the keys that say where a run lies and what does it, and not what it is, such as "store.path"."""
+    return (*sorted(marked(RunConfig, "shown")), *(f"store.{key}" for key in sorted(marked(StoreConfig, "shown"))))
 
 
 def _of_models() -> dict[str, type]:

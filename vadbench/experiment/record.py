@@ -13,37 +13,11 @@ import pandas as pd
 
 from vadbench import registry
 from vadbench.config.defaults import without_written_out
-from vadbench.config.schema import PARTS, RunConfig
+from vadbench.config.schema import PARTS, RunConfig, without
 from vadbench.data.video import Dataset, Video
 from vadbench.evaluation.protocols.protocol import effective, named
 from vadbench.models.base import Detector, VideoScores
 from vadbench.runs.run_folder import SCHEMA_VERSION
-
-# Keys that can't change a result: where data, caches and results lie, what runs it, what is drawn and where it is
-# mirrored. `backbone` is left out because the extractor's spec says the same and more (the digest of the weights).
-_NOT_IN_KEY = {
-    "backbone",
-    "dataset.root",
-    "dataset.labels",
-    "dataset.masks_root",
-    "dataset.unlisted",
-    "launcher",
-    "model.heatmap_frames",
-    "model.visualizer",
-    "on_existing",
-    "protocol.assumes",
-    "protocol.card",
-    "protocol.note",
-    "protocol.shift_invariant",  # follows from the steps and the convention of macro AUROC
-    "protocol.source",
-    "results",
-    "runtime",
-    "store.local",
-    "store.max_gb",
-    "store.path",
-    "sweep",
-    "tracking",
-}
 
 
 def fingerprint(config: Mapping[str, Any], specs: Mapping[str, Any], dataset_digest: str, label_digest: str) -> str:
@@ -55,7 +29,7 @@ def fingerprint(config: Mapping[str, Any], specs: Mapping[str, Any], dataset_dig
     """
     key = {
         "schema": SCHEMA_VERSION,
-        "config": _trimmed(_without_layer(without_written_out(config), specs)),
+        "config": without(_without_layer(without_written_out(config), specs), "in_key"),
         "features": specs,
         "dataset": dataset_digest,
         "labels": label_digest,
@@ -69,14 +43,6 @@ def _without_layer(config: Mapping[str, Any], specs: Mapping[str, Any]) -> Mappi
     default that is written out makes no other run."""
     model = config.get("model") or {}
     return {**config, "model": {**model, "layer": None}} if [model.get("layer")] == list(specs) else config
-
-
-def _trimmed(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    return {
-        name: _trimmed(value, f"{prefix}{name}.") if isinstance(value, Mapping) else value
-        for name, value in values.items()
-        if f"{prefix}{name}" not in _NOT_IN_KEY
-    }
 
 
 def score_table(videos: Sequence[Video], scores: Sequence[VideoScores]) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic.dataclasses import dataclass
 
 from vadbench import registry
-from vadbench.config.parts import STRICT, PartConfig, with_defaults
+from vadbench.config.parts import STRICT, PartConfig, setting, with_defaults
 from vadbench.data.video import Video
 from vadbench.density.base import Remember
 from vadbench.density.state import State
@@ -79,7 +79,7 @@ class BaselineConfig(PartConfig):
 
     post_processor: bool = True  # apply the protocol
     evaluator: bool = True  # compute metrics
-    visualizer: bool = True  # draw score curves
+    visualizer: bool = setting(default=True, in_key=False)  # draw score curves
 
 
 class Baseline:

@@ -13,6 +13,7 @@ from typing import Any, TypeGuard
 import yaml
 
 from vadbench.config.defaults import without_written_out
+from vadbench.config.schema import without
 
 TOO_WIDE = 0.3
 """Width above which an interval means little: ``WIDE`` of the module of intervals, which takes long to import."""
@@ -21,35 +22,6 @@ HEADLINES = ("frame_auroc_micro", "frame_auroc_macro", "frame_ap", "frame_eer", 
 """Metrics of the default table, where a run has them."""
 
 _NAMES = ("dataset", "model", "backbone", "layer")
-# What differs between machines and not between methods, and what the other columns say already.
-_NO_SETTING: tuple[str, ...] = (
-    "runtime.",
-    "results",
-    "tracking.",
-    "store.path",
-    "store.local",
-    "store.max_gb",
-    "launcher",
-    "on_existing",
-    "seed",
-    "dataset.root",
-    "dataset.masks_root",
-    "dataset.labels",
-    "model.visualizer",
-    "model.heatmap_frames",
-    "model.layer",
-    "backbone.layer",
-    "backbone.weights",
-    "protocol.card",
-    "protocol.note",
-    "protocol.source",
-    "protocol.causal",
-    "protocol.looks_at_whole_video",
-    "protocol.uses_test_labels",
-    "protocol.shift_invariant",
-    "protocol.assumes",
-    "objects.visualizer",
-)
 _DIGESTS = ("data digest", "label digest", "weights digest")
 _SHOWN_DIGITS = 8
 
@@ -231,14 +203,12 @@ def _data(record: Mapping[str, Any]) -> str:
 
 
 def _settings(config: Mapping[str, Any]) -> dict[str, str]:
-    leaves = _leaves(without_written_out(config), "")
-    kept = [(k, v) for k, v in leaves if not k.startswith(_NO_SETTING) and not _names_a_part(k)]
-    kept += [("density", value) for key, value in leaves if key == "density.name"]
-    return {key: "" if value is None else str(value) for key, value in kept}
-
-
-def _names_a_part(key: str) -> bool:
-    return key.endswith(".name") and key.count(".") == 1
+    kept = dict(_leaves(without(without_written_out(config), "shown"), ""))
+    for key in ("seed", "objects.visualizer"):  # seeds are repetitions; who draws changes no number
+        kept.pop(key, None)
+    if density := (config.get("density") or {}).get("name"):
+        kept["density"] = density
+    return {key: "" if value is None else str(value) for key, value in kept.items()}
 
 
 def _varying(named: Sequence[tuple[dict[str, str], Mapping[str, str]]]) -> list[str]:

@@ -7,11 +7,8 @@ from dataclasses import dataclass
 
 from vadbench.config.compose import compose, user_config_dirs
 from vadbench.config.from_hydra import refuse_overrides
-from vadbench.config.schema import RunConfig
+from vadbench.config.schema import RunConfig, no_settings
 from vadbench.errors import ConfigError
-
-# Where a sweep keeps things and who does it: one answer for all points.
-_COMMON = ("results", "launcher", "tracking", "store", "on_existing")
 
 
 @dataclass(frozen=True)
@@ -72,10 +69,12 @@ def _combinations(words: Sequence[str]) -> tuple[list[list[str]], set[str]]:
         batches = BasicSweeper.split_arguments(parsed, max_batch_size=None)
     except HydraException as error:
         raise ConfigError(f"these overrides can't be read: {str(error).splitlines()[0]}") from None
-    barred = sorted(key for key in varying if key.split(".")[0] in _COMMON)
+    # Where a sweep keeps things and who does it: one answer for all points. Points that run differently are one run.
+    common = sorted({key.split(".")[0] for key in no_settings()} - {"runtime"})
+    barred = sorted(key for key in varying if key.split(".")[0] in common)
     if barred:
         raise ConfigError(
-            f"{barred[0]}: it can't differ within a sweep, because {', '.join(_COMMON)} say where all of it goes. "
+            f"{barred[0]}: it can't differ within a sweep, because {', '.join(common)} say where all of it goes. "
             "Give it one value, or make two sweeps."
         )
     return [list(combination) for batch in batches for combination in batch], varying

@@ -20,6 +20,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from vadbench.config.schema import no_settings
 from vadbench.errors import VadbenchError
 from vadbench.files import clear_leftovers, write_atomically
 from vadbench.runs.provenance import now
@@ -29,9 +30,6 @@ from vadbench.sweep.inventory import Item
 log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
-
-# Words that say how a sweep is done and not what it is.
-_NO_POINT = ("launcher", "on_existing", "results", "runtime", "store.path", "store.local", "store.max_gb", "tracking")
 
 
 @dataclass(frozen=True)
@@ -79,8 +77,8 @@ class SweepFolder:
     @classmethod
     def of(cls, results: Path, items: Sequence[Item]) -> SweepFolder:
         """Return the folder of the sweep over ``items``: the same points, the same folder, whoever launches them."""
-        config = items[0].point.config
-        words = [sorted(w for w in item.point.words if not w.lstrip("+~").startswith(_NO_POINT)) for item in items]
+        config, how = items[0].point.config, no_settings()
+        words = [sorted(w for w in item.point.words if not w.lstrip("+~").startswith(how)) for item in items]
         return cls(results / "sweeps" / f"{config.dataset.name}-{config.model.name}-{digest(sorted(words))[:8]}")
 
     @property

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from vadbench.config.schema import without
 from vadbench.files import digest_of
 from vadbench.runs.run_folder import RunFolder
 
@@ -25,8 +26,6 @@ CONTENT = "vadbench.content"
 _STATUS = {"complete": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 # Limits of MLflow's SQL store: what is longer would raise.
 _KEY, _PARAM, _TAG, _DIGEST = 250, 500, 4000, 32
-_NO_SETTINGS = ("backbone", "dataset", "launcher", "protocol", "runtime", "store", "tracking")
-_CLIP = ("clip_length", "frame_step", "clip_stride", "precision")
 _LARGE_BYTES = 50_000_000
 _NOT_FILES = {"state.json"}
 
@@ -149,10 +148,9 @@ def _title(names: Mapping[str, Any], config: Mapping[str, Any], seed: Any) -> st
 def _params(names: Mapping[str, Any], config: Mapping[str, Any], seed: Any) -> dict[str, str]:
     """Return the choices that a person compares: flat, no paths, no switches of the machine."""
     found: dict[str, Any] = {**names, "seed": seed}
-    for group, values in config.items():
-        if isinstance(values, Mapping) and group not in _NO_SETTINGS:
-            found.update({k: v for k, v in _leaves(values, f"{group}.") if not k.endswith(".name")})
-    found.update({f"backbone.{k}": v for k, v in (config.get("backbone") or {}).items() if k in _CLIP})
+    for group, values in without(config, "shown").items():
+        if isinstance(values, Mapping):
+            found.update(_leaves(values, f"{group}."))
     return {safe_name(k): str(v)[:_PARAM] for k, v in found.items() if v is not None}
 
 

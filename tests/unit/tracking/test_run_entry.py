@@ -31,6 +31,7 @@ def test_a_complete_run(tmp_path):
         "density.components": "enough",
         "backbone.clip_length": "4",
         "backbone.clip_stride": "5",
+        "backbone.options.cell": "12",
     }
     assert entry.metrics == {
         "frame_auroc_micro": 0.75,

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic.dataclasses import dataclass
 
 from vadbench import registry
-from vadbench.config.parts import STRICT
+from vadbench.config.parts import STRICT, setting
 from vadbench.config.schema import DatasetConfig
 from vadbench.data.datasets.folder_layout import find_folder, is_stray, meant_above, open_source, show_tree
 from vadbench.data.labels.annotations import annotate, find_annotations, remarks
@@ -41,13 +41,13 @@ EXPECTED_TREE = """\
 class FolderConfig(DatasetConfig):
     """Your own videos: train/ and test/ with video files or folders of images. Card: datasets/folder.md"""
 
-    labels: str | None = (
-        None  # frame labels, if not found beside train and test: a file, or a folder with one for each video
-    )
+    # Frame labels, if not found beside train and test: a file, or a folder with one for each video.
+    labels: str | None = setting(default=None, in_key=False)
     # How start and end of an interval are meant; from_1_inclusive: counted from 1, end included.
     intervals: Literal["from_0_half_open", "from_1_inclusive"] = "from_0_half_open"
-    # A test video that a table of intervals or boxes has no row of: not evaluated, or normal throughout.
-    unlisted: Literal["unknown", "normal"] = "unknown"
+    # A test video that a table of intervals or boxes has no row of: not evaluated, or normal throughout. The run's
+    # key has the digest of the labels.
+    unlisted: Literal["unknown", "normal"] = setting(default="unknown", in_key=False, shown=True)
 
 
 @registry.dataset("folder", config=FolderConfig)

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
-from vadbench.config.parts import STRICT, PartConfig
+from vadbench.config.parts import STRICT, PartConfig, setting
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -68,8 +68,9 @@ class AiVadConfig(PartConfig):
 
     post_processor: bool = True  # apply the protocol
     evaluator: bool = True  # compute metrics
-    visualizer: bool = True  # draw score curves
-    heatmap_frames: Annotated[int, Field(ge=0)] = 0  # frames drawn with heat maps for each test video
+    visualizer: bool = setting(default=True, in_key=False)  # draw score curves
+    # Frames drawn with their heat map for each test video.
+    heatmap_frames: Annotated[int, Field(ge=0)] = setting(default=0, in_key=False)
 
     @model_validator(mode="after")
     def _something_is_on(self) -> AiVadConfig:

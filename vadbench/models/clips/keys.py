@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, field_validator
 from pydantic.dataclasses import dataclass
 
-from vadbench.config.parts import STRICT, PartConfig
+from vadbench.config.parts import STRICT, PartConfig, setting
 from vadbench.errors import ConfigError
 from vadbench.models.clips.to_frames import check_reduction
 
@@ -23,7 +23,9 @@ def _reduction(value: str) -> str:
 class ClipKeys(PartConfig):
     """What all of them have."""
 
-    layer: str | None = None  # None: the backbone's default; `list layers backbone=x3d_s` shows all
+    layer: str | None = setting(
+        default=None, shown=False
+    )  # None: the backbone's default; `list layers backbone=x3d_s` shows all
     spatial_pool: bool = True
     pooling_kernel_size: Annotated[int, Field(ge=1)] = 1  # 1 pools nothing
     target_frame: Literal["first", "mid", "last", "all"] = "mid"  # which frame a clip's score belongs to
@@ -35,8 +37,9 @@ class ClipKeys(PartConfig):
     pre_processor: bool = True  # resize and normalise
     post_processor: bool = True  # apply the protocol
     evaluator: bool = True  # compute metrics
-    visualizer: bool = True  # draw score curves
-    heatmap_frames: Annotated[int, Field(ge=0)] = 0  # frames with heat maps drawn for each test video
+    visualizer: bool = setting(default=True, in_key=False)  # draw score curves
+    # Frames drawn with their heat map for each test video.
+    heatmap_frames: Annotated[int, Field(ge=0)] = setting(default=0, in_key=False)
 
 
 @dataclass(config=STRICT, kw_only=True)
