@@ -7,9 +7,12 @@ import warnings
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vadbench.errors import VadbenchError
+from vadbench.errors import ConfigError, VadbenchError, nearest
+
+if TYPE_CHECKING:
+    import torch
 
 
 class BrokenInstall(VadbenchError):
@@ -71,3 +74,23 @@ def installed_version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "none"
+
+
+def torch_device(name: str) -> torch.device:
+    """Return the torch device; ConfigError where it is not there."""
+    import torch
+
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"runtime.device={name}: no such device. {nearest(name, ['auto', 'cpu', 'cuda'])}")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"runtime.device={name}: torch can use {torch.cuda.device_count()} GPUs on this machine; try "
+            "runtime.device=cpu"
+        )
+    return device

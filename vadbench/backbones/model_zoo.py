@@ -10,7 +10,7 @@ import numpy as np
 
 from vadbench import registry
 from vadbench.backbones.base import Backbone, Checkpoint, Facts, Layer
-from vadbench.config.parts import keys_of
+from vadbench.config.parts import defaults, keys_of
 from vadbench.config.schema import BackboneConfig
 
 
@@ -59,7 +59,10 @@ def facts_of(name: str) -> Facts:
 
 def load_config(name: str) -> BackboneConfig:
     """The default configuration of the backbone ``name``, for use from Python without Hydra."""
-    config: BackboneConfig = keys_of(registry.get("backbone", name), BackboneConfig)(name=name)
+    part = registry.get("backbone", name)
+    keys = keys_of(part, BackboneConfig)
+    # Built-in ones have no keys of their own: one class to prepare instead of seventeen.
+    config: BackboneConfig = (BackboneConfig if part.is_built_in else keys)(**{**defaults(keys), "name": name})
     return config
 
 

@@ -13,9 +13,10 @@ import numpy as np
 
 from vadbench.backbones import architecture, imports
 from vadbench.backbones.base import Facts
+from vadbench.backbones.imports import torch_device
 from vadbench.backbones.weights import RANDOM_RECIPE, Weights, find, fitted, read
 from vadbench.config.schema import BackboneConfig
-from vadbench.errors import ConfigError, nearest
+from vadbench.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
@@ -284,23 +285,3 @@ def drop_except(network: nn.Module, kept: frozenset[str]) -> None:
             for name in tensors:
                 if f"{path}.{name}".removeprefix(".") not in kept:
                     tensors[name] = None
-
-
-def torch_device(name: str) -> torch.device:
-    """The torch device; ConfigError where it is not there."""
-    import torch
-
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = None
-    if device is None or device.type not in ("cpu", "cuda"):
-        raise ConfigError(f"runtime.device={name}: no such device. {nearest(name, ['auto', 'cpu', 'cuda'])}")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(
-            f"runtime.device={name}: torch can use {torch.cuda.device_count()} GPUs on this machine; try "
-            "runtime.device=cpu"
-        )
-    return device

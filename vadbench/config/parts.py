@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 from vadbench import registry
 from vadbench.errors import ConfigError
 
-STRICT = ConfigDict(extra="forbid", validate_default=True)
+STRICT = ConfigDict(extra="forbid", validate_default=True, defer_build=True)  # built when first used
 
 
 def setting(*, in_key: bool = True, shown: bool | None = None, **rest: Any) -> Any:
@@ -108,7 +108,8 @@ def keys_of(part: registry.Part, base: type = PartConfig) -> type:
         **keys,
     }
     try:
-        return dataclass(type(own.__name__, (base,) if frozen else (own, base), body), config=STRICT, kw_only=True)
+        made = type(own.__name__, (base,) if frozen else (own, base), body)
+        return dataclass(made, config=ConfigDict(**{**STRICT, "defer_build": False}), kw_only=True)
     except Exception as error:  # whatever pydantic says of a type that it can't check
         text = " ".join(str(error).split())
         raise ConfigError(

@@ -15,7 +15,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from vadbench import registry
-from vadbench.backbones.network import torch_device
+from vadbench.backbones.imports import torch_device
 from vadbench.config.parts import STRICT, PartConfig
 from vadbench.density.bank import Bank, BankKind, SampleBank, build_bank, parse_bank
 from vadbench.density.base import Remember, require_samples

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from vadbench import registry
-from vadbench.backbones.network import torch_device
+from vadbench.backbones.imports import torch_device
 from vadbench.config.schema import RunConfig
 from vadbench.data.alike import sizes
 from vadbench.data.registry import all_warnings, dataset_digest, label_digest, load_dataset

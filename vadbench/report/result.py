@@ -6,16 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-_HEADLINES = {
-    "frame_auroc_micro": "frame AUROC, micro",
-    "frame_auroc_macro": "frame AUROC, macro",
-    "frame_ap": "frame AP",
-    "frame_eer": "frame EER",
-    "pixel_auroc": "pixel AUROC, pooled",
-    "aupro": "AUPRO at FPR 0.3",
-    "rbdc": "RBDC",
-    "tbdc": "TBDC",
-}
+from vadbench.report.rows import HEADLINES
 
 
 def format_result(record: Mapping[str, Any], folder: Path, existed: bool, store: str | None, card: bool = False) -> str:
@@ -65,7 +56,7 @@ def _metric_lines(record: Mapping[str, Any]) -> list[str]:
 
     own = record.get("objects", {}).get("evaluator") is not None
     outside = {name: name.replace("_", " ") for name, entry in record["metrics"].items() if entry.get("plugin")}
-    names = {name: name for name in record["metrics"]} if own else _HEADLINES | outside
+    names = {name: name for name in record["metrics"]} if own else HEADLINES | outside
     shown = {label: record["metrics"][name] for name, label in names.items() if name in record["metrics"]}
     lines = [f"  {'':<24}{'value':>8}   " + "".join(f"{head:<17}" for head in INTERVAL_HEADS) + "videos"]
     for label, entry in shown.items():

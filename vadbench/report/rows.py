@@ -18,8 +18,17 @@ from vadbench.config.schema import without
 TOO_WIDE = 0.3
 """Width above which an interval means little: ``WIDE`` of the module of intervals, which takes long to import."""
 
-HEADLINES = ("frame_auroc_micro", "frame_auroc_macro", "frame_ap", "frame_eer", "pixel_auroc")
-"""Metrics of the default table, where a run has them."""
+HEADLINES = {
+    "frame_auroc_micro": "frame AUROC, micro",
+    "frame_auroc_macro": "frame AUROC, macro",
+    "frame_ap": "frame AP",
+    "frame_eer": "frame EER",
+    "pixel_auroc": "pixel AUROC, pooled",
+    "aupro": "AUPRO at FPR 0.3",
+    "rbdc": "RBDC",
+    "tbdc": "TBDC",
+}
+"""Metrics that a run prints and that the default table shows, where a run has them: name to label."""
 
 _NAMES = ("dataset", "model", "backbone", "layer")
 _DIGESTS = ("data digest", "label digest", "weights digest")

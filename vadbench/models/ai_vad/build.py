@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from vadbench import registry
-from vadbench.backbones.network import torch_device
+from vadbench.backbones.imports import torch_device
 from vadbench.density.base import BaseDensityEstimator
 from vadbench.density.combined import AttributeDensityConfig, CombinedDensityEstimator
 from vadbench.density.gmm import GMMEstimator
 from vadbench.density.knn import GroupedKNNEstimator
 from vadbench.errors import ConfigError
 from vadbench.models.ai_vad.keys import AiVadConfig, FlowConfig, RegionsConfig
-from vadbench.models.ai_vad.model import AiVad
-from vadbench.models.ai_vad.regions.detectors import build_detector
-from vadbench.models.ai_vad.regions.region_extractor import ForegroundRules, RegionExtractor
-from vadbench.models.ai_vad.streams.attributes import FeatureExtractor
-from vadbench.models.ai_vad.streams.crops import Cropping
-from vadbench.models.ai_vad.streams.deep import DeepExtractor
-from vadbench.models.ai_vad.streams.flow import FlowExtractor
-from vadbench.models.ai_vad.streams.pose import PoseExtractor
-from vadbench.models.ai_vad.streams.velocity import VelocityExtractor
 from vadbench.models.registry import ModelRun
+
+if TYPE_CHECKING:
+    from vadbench.models.ai_vad.model import AiVad
+    from vadbench.models.ai_vad.regions.region_extractor import RegionExtractor
+    from vadbench.models.ai_vad.streams.attributes import FeatureExtractor
+    from vadbench.models.ai_vad.streams.flow import FlowExtractor
 
 
 @registry.model(
@@ -33,7 +31,9 @@ from vadbench.models.registry import ModelRun
     density="attributes",
 )
 def from_config(model: AiVadConfig, run: ModelRun) -> AiVad:
-    """The detector that ``model=ai_vad`` describes. No network is built and nothing is fetched yet."""
+    """Return the detector that ``model=ai_vad`` describes. No network is built and nothing is fetched yet."""
+    from vadbench.models.ai_vad.model import AiVad
+
     config = run.config
     regions, flow, density = config.regions, config.flow, config.density
     if regions is None or flow is None:
@@ -66,7 +66,10 @@ def from_config(model: AiVadConfig, run: ModelRun) -> AiVad:
 
 
 def region_extractor(config: RegionsConfig, seed: int, device: str) -> RegionExtractor:
-    """The group ``regions``."""
+    """Return what the group ``regions`` describes."""
+    from vadbench.models.ai_vad.regions.detectors import build_detector
+    from vadbench.models.ai_vad.regions.region_extractor import ForegroundRules, RegionExtractor
+
     detector = build_detector(
         config.detector,
         config.weights,
@@ -102,14 +105,22 @@ def region_extractor(config: RegionsConfig, seed: int, device: str) -> RegionExt
 
 
 def flow_extractor(config: FlowConfig, seed: int, device: str) -> FlowExtractor:
-    """The group ``flow``."""
+    """Return what the group ``flow`` describes."""
+    from vadbench.models.ai_vad.streams.flow import FlowExtractor
+
     return FlowExtractor(
         config.method, config.weights, config.size, config.rescale, config.updates, config.preset, seed, device
     )
 
 
 def feature_extractor(config: AiVadConfig, seed: int, device: str) -> FeatureExtractor:
-    """The streams of the group ``model`` that are on."""
+    """Return the streams of the group ``model`` that are on."""
+    from vadbench.models.ai_vad.streams.attributes import FeatureExtractor
+    from vadbench.models.ai_vad.streams.crops import Cropping
+    from vadbench.models.ai_vad.streams.deep import DeepExtractor
+    from vadbench.models.ai_vad.streams.pose import PoseExtractor
+    from vadbench.models.ai_vad.streams.velocity import VelocityExtractor
+
     crops = Cropping(config.roi_aligned, config.integer_crops)
     velocity = VelocityExtractor(
         config.n_velocity_bins,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vadbench.backbones.network import torch_device
+from vadbench.backbones.imports import torch_device
 from vadbench.data.video import Video
 from vadbench.density.base import Remember
 from vadbench.density.combined import CombinedDensityEstimator
