@@ -21,7 +21,7 @@ _ALL_PARTS = "vadbench://all-parts"
 
 
 def compose(overrides: Sequence[str]) -> RunConfig:
-    """The checked configuration of one run from command-line words such as ``dataset=avenue model.pca_level=0.9``.
+    """Return the checked configuration of one run from overrides such as ``dataset=avenue model.pca_level=0.9``.
 
     Raises
     ------
@@ -31,7 +31,7 @@ def compose(overrides: Sequence[str]) -> RunConfig:
 
 
 def compose_values(overrides: Sequence[str]) -> dict[str, Any]:
-    """The composed configuration as a plain mapping, its types not checked yet."""
+    """Return the composed configuration as a plain mapping, its types not checked yet."""
     from hydra import initialize_config_dir
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
@@ -46,7 +46,7 @@ def compose_values(overrides: Sequence[str]) -> dict[str, Any]:
     for word in overrides:
         group, _, name = word.partition("=")
         if name == "null" and group in groups():
-            raise ConfigError(f"{word}: a group can't be null; leave the word out. {_nearest(group, '', overrides)}")
+            raise ConfigError(f"{word}: a group can't be null; leave it out. {_nearest(group, '', overrides)}")
     overrides = _through_parts(overrides)
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
@@ -76,7 +76,7 @@ def _composed(overrides: list[str]) -> DictConfig:
     lists = [word for word in overrides if word.startswith("experiment=[")]
     if not lists:
         return hydra_compose("config", overrides, return_hydra_config=True)
-    # The settings of an experiment for the data set are found by name, into which Hydra can't put a list.
+    # The settings of an experiment for the dataset are found by name, into which Hydra can't put a list.
     draft = hydra_compose("config", [*overrides, f"{_TABLES}=[]"], return_hydra_config=True)
     names = re.findall(r"[^\[\],'\" ]+", lists[-1].partition("=")[2])
     wanted = [f"{name}_{draft.hydra.runtime.choices.dataset}" for name in names]
@@ -86,7 +86,7 @@ def _composed(overrides: list[str]) -> DictConfig:
 
 
 def _own_protocol(name: str, overrides: Sequence[str]) -> dict[str, Any] | None:
-    """A protocol of a folder of the user's as its file has it; None for a packaged one."""
+    """Return a protocol of a folder of the user's as its file has it; None for a packaged one."""
     from hydra import compose as hydra_compose
     from omegaconf import OmegaConf
 
@@ -128,10 +128,12 @@ def _rewrite(message: str, overrides: Sequence[str]) -> str:
     """Hydra's message in the words of this program."""
     if found := re.search(r"In '([^']+)': Could not (?:find|load) '([^'/]+)/([^']*)'", message):
         asker, group, name = found.groups()
-        places = [str(root / group) for root in (CONF, *_folders(overrides)) if (root / group).is_dir()]
+        roots = (CONF, *_folders(overrides))
+        places = [str(root / group) for root in roots if (root / group).is_dir()]
         files = f" Files are in {' and '.join(places)}." if places else ""
         plugin = " A plug-in is loaded with --plugin FILE." if group in PARTS else ""
-        asked = "" if asker == "config" else f" It is asked for in {asker}.yaml."
+        in_file = asker != "config" and any((root / f"{asker}.yaml").is_file() for root in roots)
+        asked = f" It is asked for in {asker}.yaml." if in_file else ""
         return f"{group}={name}: there is no such {group}. {_nearest(group, name, overrides)}{files}{plugin}{asked}"
     if found := re.search(r"You must specify '(\w+)'", message):
         group = found.group(1)
@@ -159,18 +161,18 @@ def _nearest(group: str, name: str, overrides: Sequence[str]) -> str:
 
 
 def _without_effect(overrides: Sequence[str]) -> str:
-    """What to say of an experiment whose file sets nothing of the run."""
+    """Say what is wrong with an experiment whose file sets nothing of the run."""
     word = next((word for word in reversed(overrides) if re.match(r"\+*experiment=", word)), "experiment")
     if "tables/" in word:
         return (
-            f"{word}: the files in tables hold what an experiment sets for one data set, and come with it: "
+            f"{word}: the files in tables hold what an experiment sets for one dataset, and come with it: "
             "experiment=ai_vad_official dataset=avenue"
         )
     return f"{word}: its file would set nothing. Its first line must be: # @package _global_"
 
 
 def _folders(overrides: Sequence[str]) -> list[Path]:
-    """The folders of the user's own that :func:`user_config_dirs` put into ``overrides``."""
+    """Return the folders of the user's own that :func:`user_config_dirs` put into ``overrides``."""
     return [
         Path(entry.partition("://")[2])
         for word in overrides
@@ -181,7 +183,7 @@ def _folders(overrides: Sequence[str]) -> list[Path]:
 
 
 def _through_parts(overrides: Sequence[str]) -> list[str]:
-    """``overrides`` with the user's folders read as conf is, and with the parts that have no file after them."""
+    """Return ``overrides`` with the user's folders read as conf is, and with the parts that have no file after them."""
     places = [word.partition("=")[2].strip("[]") for word in overrides if word.startswith("hydra.searchpath=")]
     entries = [e for place in places for e in place.replace("file://", "vadbench://").split(",") if e != _ALL_PARTS]
     others = [word for word in overrides if not word.startswith("hydra.searchpath=")]
@@ -189,7 +191,7 @@ def _through_parts(overrides: Sequence[str]) -> list[str]:
 
 
 def _unknown_key(key: str, overrides: Sequence[str]) -> str:
-    """What to say of an override whose key does not exist."""
+    """Say which keys are near that of an override whose key does not exist."""
     top = key.split(".")[0]
     if top in groups() and "." not in key:
         using = [part.name for part in registry.parts("model") if key in part.facts]

@@ -9,7 +9,7 @@ _STREAMS = ("velocity", "pose", "deep")
 
 
 def without_written_out(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A plain configuration with null where a value writes out its default, so that both are one configuration.
+    """Return a plain configuration with null where a value writes out its default, so that both are one configuration.
 
     Defaults that follow from other keys: ``model.in_sum`` is all streams that are on, ``regions.foreground_min_area``
     is ``regions.min_bbox_area``. ``density.level`` goes where it repeats ``model.pca_level``.

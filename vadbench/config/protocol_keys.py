@@ -31,13 +31,13 @@ WHOLE_VIDEO = -1
 
 def _has_default(value: dict[str, float]) -> dict[str, float]:
     if "default" not in value:
-        raise ValueError("a value for each data set needs the key 'default' for all others")
+        raise ValueError("a value for each dataset needs the key 'default' for all others")
     return value
 
 
 Frames = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 PerDataset = Frames | Annotated[dict[str, Frames], AfterValidator(_has_default)]
-"""A number of frames, or one for each data set name with the key ``default`` for all others; fixed a priori."""
+"""A number of frames, or one for each dataset name with the key ``default`` for all others; fixed a priori."""
 
 FIXED_SENTINELS = {"pad_0_1": "0 and 1", "pad_0_max": "0 and the largest float"}
 """Conventions of macro AUROC that pad every video with frames of fixed scores, and which."""

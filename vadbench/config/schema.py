@@ -78,7 +78,7 @@ class TrackingConfig:
 
     name: Literal["mlflow", "none"] = "mlflow"
     uri: str | None = None  # None: as MLFLOW_TRACKING_URI says, else SQLite under results/tracking
-    experiment: str | None = None  # None: the name of the data set
+    experiment: str | None = None  # None: the name of the dataset
     run_name: str | None = None  # of a run, or of a sweep as a whole; None: made of its settings
 
 
@@ -187,12 +187,12 @@ def no_settings() -> tuple[str, ...]:
 
 
 def _of_models() -> dict[str, type]:
-    """Groups that single models have, such as the regions of AI-VAD."""
+    """Return the groups that single models have, such as the regions of AI-VAD."""
     return {name: keys for part in registry.parts("model") for name, keys in part.facts.get("groups", {}).items()}
 
 
 def _groups_of(model: Any) -> Mapping[str, type]:
-    """The groups that a model alone has, such as the regions of AI-VAD, by name."""
+    """Return the groups that a model alone has, such as the regions of AI-VAD, by name."""
     part = registry.find("model", str(model.get("name"))) if isinstance(model, Mapping) else None
     groups: Mapping[str, type] = part.facts.get("groups", {}) if part else {}
     return groups

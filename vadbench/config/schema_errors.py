@@ -10,7 +10,7 @@ from vadbench.errors import nearest
 
 
 def describe(errors: Sequence[Any], values: Mapping[str, Any]) -> list[str]:
-    """A line for each error, and one for all the keys that a part lacks."""
+    """Return a line for each error, and one for all the keys that a part lacks."""
     missing: dict[str, list[str]] = {}
     lines = []
     for error in errors:
@@ -41,12 +41,12 @@ def _line(error: Any, values: Mapping[str, Any]) -> str:
 
 
 def _told_by(error: Any) -> str:
-    """The key that says which member of a union is meant, such as ``name``."""
+    """Return the key that says which member of a union is meant, such as ``name``."""
     return str(error["ctx"]["discriminator"]).strip("'")
 
 
 def _written(location: tuple[Any, ...], values: Any) -> list[str]:
-    """The path as it is written in a configuration; pydantic adds the names of the members of a union."""
+    """Return the path as it is written in a configuration; pydantic adds the names of the members of a union."""
     path = []
     for position, part in enumerate(location):
         inside = part in values if isinstance(values, Mapping) else isinstance(values, list) and isinstance(part, int)

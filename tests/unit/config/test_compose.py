@@ -65,6 +65,12 @@ def test_the_quickstart_composes() -> None:
         (["experiment=tables/no", "dataset=avenue"], ["experiment=tables/no: there is no such experiment"]),
         (["experiment=tables/ai_vad_official_avenue", "dataset=avenue"], ["experiment=ai_vad_official dataset=avenue"]),
         (["experiment=[quickstart,qickstart]"], ["experiment=qickstart: there is no", "Did you mean: quickstart"]),
+        (
+            ["model=ai_vad", "dataset=synthetic", "regions=maskrnn"],
+            [
+                "regions=maskrnn: there is no such regions. Did you mean: maskrcnn? Available: maskrcnn, none, onnx. Files"
+            ],
+        ),
         (["experiment=", "dataset=synthetic"], ["experiment=: there is no such experiment", "quickstart"]),
         (["experiment=null", "dataset=synthetic"], ["experiment=null: a group can't be null"]),
         (["+experiment=quickstart"], ["write experiment=NAME, without +"]),
