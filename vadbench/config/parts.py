@@ -102,6 +102,8 @@ def keys_of(part: registry.Part, base: type = PartConfig) -> type:
         for name, f in known.items()
     }
     body = {
+        # Python lets no frozen dataclass inherit from one that is not, nor the other way round.
+        **(_written_in(own) if frozen else {}),
         "__doc__": own.__doc__,
         "__module__": own.__module__,
         "__annotations__": {n: hints[n] for n in known},
@@ -109,12 +111,19 @@ def keys_of(part: registry.Part, base: type = PartConfig) -> type:
     }
     try:
         made = type(own.__name__, (base,) if frozen else (own, base), body)
-        return dataclass(made, config=ConfigDict(**{**STRICT, "defer_build": False}), kw_only=True)
+        config = ConfigDict(**{**STRICT, "defer_build": False})
+        return dataclass(made, config=config, kw_only=True, unsafe_hash=frozen)
     except Exception as error:  # whatever pydantic says of a type that it can't check
         text = " ".join(str(error).split())
         raise ConfigError(
             f"{part.origin}: {part.kind} {part.name!r}: {own.__name__} can't be checked: {text}"
         ) from None
+
+
+def _written_in(cls: type) -> dict[str, Any]:
+    """Methods and properties of a class and of those that it inherits from, without what Python puts there."""
+    members = [item for one in reversed(cls.__mro__[:-1]) for item in vars(one).items()]
+    return {name: member for name, member in members if not name.startswith("__") or name == "__post_init__"}
 
 
 def defaults(keys: type) -> dict[str, Any]:
