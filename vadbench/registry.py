@@ -77,6 +77,7 @@ class Part:
 _parts: dict[tuple[str, str], Part] = {}
 _scanned: set[str] = set()
 _loaded: dict[str, str] = {}
+_modules: dict[str, str] = {}  # module of a plug-in, or the package of an installed one, to its digest
 _origin: tuple[str, str] | None = None
 
 
@@ -119,9 +120,12 @@ def dataset(name: str, *, config: type | None = None, **facts: Any) -> Callable[
     return _register("dataset", name, config, **facts)
 
 
-def metric(name: str, *, higher_is_better: bool) -> Callable[[T], T]:
-    """Register a metric: a function ``(scores_by_video, labels_by_video) -> float``."""
-    return _register("metric", name, None, higher_is_better=higher_is_better)
+def metric(name: str, *, higher_is_better: bool, resamples: int = 2000) -> Callable[[T], T]:
+    """Register a metric: a function ``(scores_by_video, labels_by_video) -> float``.
+
+    ``resamples``: at most so many evaluations for its interval; fewer make a slow metric cheaper, 0 leaves it without.
+    """
+    return _register("metric", name, None, higher_is_better=higher_is_better, resamples=resamples)
 
 
 def protocol_step(name: str, *, config: type | None = None, **facts: Any) -> Callable[[T], T]:
@@ -181,7 +185,7 @@ def find(kind: str, name: str) -> Part | None:
 def add_plugins(files: Sequence[str]) -> None:
     """Load plug-in files, here and in every process that is started from here."""
     before, listed = os.environ.get(VARIABLE), plugin_files()
-    os.environ[VARIABLE] = os.pathsep.join([*listed, *(f for f in map(_absolute, files) if f not in listed)])
+    os.environ[VARIABLE] = os.pathsep.join(dict.fromkeys([*listed, *map(_absolute, files)]))
     try:
         load_plugins()
     except ConfigError:
@@ -194,18 +198,26 @@ def plugin_files() -> list[str]:
     return [_absolute(entry) for entry in os.environ.get(VARIABLE, "").split(os.pathsep) if entry]
 
 
+def digest_of(thing: type) -> str:
+    """Return the digest of the plug-in that defines a class; empty for one that no plug-in defines."""
+    module = thing.__module__
+    return _modules.get(module) or _modules.get(module.partition(".")[0], "")
+
+
 def load_plugins() -> None:
     """Import the plug-ins of installed packages and of ``VADBENCH_PLUGINS``, each once.
 
     Raises
     ------
-    ConfigError: a file that is not there or does not import, a name that is taken, a configuration that is not typed.
+    ConfigError: a file that is not there, does not import or registers nothing, a name that is taken, a configuration
+        that is not typed.
     """
     if ENTRY_POINTS not in _loaded:
         _loaded[ENTRY_POINTS] = ""
         for point in metadata.entry_points(group=ENTRY_POINTS):
             version = point.dist.version if point.dist else ""
             origin = f"{point.dist.name if point.dist else point.value} {version}".strip()
+            _modules[point.module.partition(".")[0]] = version or origin
             _import(origin, version, point.load)
     for path in plugin_files():
         if path not in _loaded:
@@ -214,21 +226,29 @@ def load_plugins() -> None:
 
 def _load_file(path: str) -> None:
     if not Path(path).is_file():
-        raise ConfigError(f"--plugin {path}: there is no such file")
-    digest = digest_of(Path(path))
+        what = "it is a folder; name the files in it" if Path(path).is_dir() else "there is no such file"
+        raise ConfigError(f"plug-in {path}: {what} (--plugin FILE or {VARIABLE})")
+    source = Path(path).read_bytes()
+    digest = sha256([source])
     _loaded[path] = digest
     module_name = f"vadbench_plugin_{sha256([path.encode()])[:8]}_{Path(path).stem}"
     spec = importlib.util.spec_from_file_location(module_name, path)
-    if spec is None or spec.loader is None:
+    if spec is None:
         del _loaded[path]
-        raise ConfigError(f"--plugin {path}: a plug-in is a Python file, its name ends with .py")
+        raise ConfigError(f"plug-in {path}: a plug-in is a Python file, its name ends with .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module  # where dataclasses and pickle look for its classes
-    execute, loader = module, spec.loader
+    _modules[module_name] = digest
     try:
-        _import(path, digest, lambda: loader.exec_module(execute))
+        # What the digest is of, and no cached bytecode, which a file that was changed within a second may not outdate.
+        _import(path, digest, lambda: exec(compile(source, path, "exec"), vars(module)))
+        if not any(part.origin == path for part in _parts.values()):
+            raise ConfigError(
+                f'plug-in {path}: it registers nothing; put a decorator such as @plugins.density("NAME") above a class '
+                "or function in it (docs/extending.md)"
+            )
     except ConfigError:
-        del _loaded[path], sys.modules[module_name]
+        del _loaded[path], sys.modules[module_name], _modules[module_name]
         for key in [key for key, part in _parts.items() if part.origin == path]:
             del _parts[key]
         raise

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -14,6 +15,8 @@ from vadbench import registry
 from vadbench.cli.main import main
 from vadbench.config.compose import compose, compose_values
 from vadbench.errors import ConfigError
+from vadbench.experiment.record import plugins as plugins_of
+from vadbench.models.base import specs_of
 
 pytestmark = pytest.mark.usefixtures("own_registry")
 
@@ -169,3 +172,89 @@ def test_a_fault_of_a_plug_in_is_one_message(tmp_path: Path, capsys: Any) -> Non
     assert main(["--plugin", str(broken), "list"]) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and f"{broken}, line 1" in said and "Traceback" not in said
+
+
+METHOD = """
+import numpy as np
+from vadbench import plugins
+
+FACTOR = 1.0
+
+class Means:
+    def prepare(self, train): ...
+    def outputs(self):
+        return {"mean": {"extractor": "means"}}
+    def extract(self, video, wanted, have):
+        return {"mean": {"mean": np.array([FACTOR * frame.mean() for frame in video.frames()])}}
+
+@plugins.model("means")
+class Method:
+    def __init__(self, config, run):
+        self.extractor = Means()
+    def fit(self, features, remember):
+        self.mean = np.mean([f["mean"]["mean"].mean() for f in features.values()])
+    def fit_spec(self):
+        return {}
+    def score(self, video, features, remember=None):
+        scores = np.abs(np.asarray(features["mean"]["mean"]) - self.mean)
+        return plugins.VideoScores(video.id, scores, np.zeros(len(scores), dtype=bool))
+    def summary(self):
+        return {}
+"""
+
+DENSITY = """
+import numpy as np
+from vadbench import plugins
+
+FACTOR = 1.0
+
+@plugins.density("distance")
+class Distance(plugins.BaseDensityEstimator):
+    def __init__(self, config, seed): ...
+    def fit_spec(self):
+        return {"density": "distance"}
+    def fit(self, features, groups, remember=None):
+        def make():
+            return {"mean": FACTOR * features.mean(axis=0)}
+        self.mean = (make() if remember is None else remember("mean", make))["mean"]
+    def raw(self, features):
+        return np.abs(features - self.mean).sum(axis=1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [(METHOD, ["model=means"]), (DENSITY, ["model=clip_density", "density=distance", "backbone=flow_grid"])],
+)
+def test_two_versions_of_a_plug_in_share_neither_features_nor_fits(text: str, words: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+
+    def score(version: str, results: str) -> list[list[float]]:
+        path.write_text(version)
+        forget()
+        common = [*load("dataset"), "--plugin", str(path), *words, *SQUARES, "tracking=none"]
+        assert main([*common, f"results={tmp_path / results}"]) == 0
+        return scores(tmp_path / results)
+
+    changed = text.replace("FACTOR = 1.0", "FACTOR = 3.0")  # of the same length, within the same second
+    (first,), (alone,) = score(text, "shared"), score(changed, "alone")
+    assert first != alone
+    assert sorted([first, alone]) == score(changed, "shared")
+
+
+def test_only_extractors_of_plug_ins_have_a_digest_in_their_key(tmp_path: Path) -> None:
+    path = tmp_path / "means.py"
+    path.write_text(METHOD)
+    registry.add_plugins([str(path), str(EXAMPLES / "dataset.py")])
+    from vadbench.experiment.run import prepare
+
+    _, own = prepare(compose(["model=means", "dataset=squares"]))
+    assert specs_of(own.extractor) == {"mean": {"extractor": "means", "plugin": registry.get("model", "means").digest}}
+    _, built_in = prepare(compose(["model=fuvas", "backbone=flow_grid", "dataset=squares"]))
+    assert specs_of(built_in.extractor) == built_in.extractor.outputs()
+
+
+def test_a_density_from_outside_in_a_stream_of_ai_vad_is_in_the_key_and_the_record() -> None:
+    registry.add_plugins([str(EXAMPLES / "density.py")])
+    config = compose(["model=ai_vad", "dataset=synthetic", "density.velocity=diagonal"])
+    assert list(plugins_of(config)) == ["density diagonal"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from vadbench.data.video import Video
 from vadbench.experiment.run import open_store
-from vadbench.models.base import Extractor, source_of
+from vadbench.models.base import Extractor, source_of, specs_of
 from vadbench.store.features import FeatureStore
 from vadbench.sweep.estimate import Experience, as_text, total
 from vadbench.sweep.multirun import Sweep
@@ -118,7 +118,7 @@ def _planned(one: Pass, store: FeatureStore, experience: Experience) -> PlannedP
 
 def _seconds(extractor: Extractor, videos: Sequence[Video], experience: Experience) -> float | None:
     frames = sum(video.n_frames for video in videos)
-    return experience.extraction(extractor.outputs(), frames) if videos else 0.0
+    return experience.extraction(specs_of(extractor), frames) if videos else 0.0
 
 
 def _stored(extractor: Extractor, video: Video, store: FeatureStore) -> bool:

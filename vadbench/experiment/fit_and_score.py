@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -49,6 +49,7 @@ def score_dataset(
     store: Store | None = None,
     keep: Keep = lambda scores: scores,
     progress: str = "off",
+    plugins: Mapping[str, str] | None = None,
 ) -> Scored:
     """Extract what the store lacks, fit, score; usable without any configuration.
 
@@ -57,6 +58,7 @@ def score_dataset(
     store: where features are kept; None keeps them in memory.
     keep: may move what a video's scores hold out of memory before the next video is scored.
     progress: "auto" shows bars on a terminal, "on" always, "off" never.
+    plugins: digests of the plug-ins that fit, by part: what another version of them remembered is not used.
     """
     if store is None:
         store = MemoryStore()
@@ -69,7 +71,8 @@ def score_dataset(
         test = {v.id: store.get(detector.extractor, v) for v in _bar(dataset.test, "test videos", progress)}
     with timed(timings, "fit"):
         keys = [keys_of(detector.extractor, v, store.dtype) for v in dataset.train]
-        spec = {"fit": detector.fit_spec(), "dtype": store.dtype, "features": keys}
+        outside = {"plugins": dict(plugins)} if plugins else {}
+        spec = {"fit": detector.fit_spec(), "dtype": store.dtype, "features": keys, **outside}
         detector.fit(train, partial(_remembered, store, spec))
 
     def remember(video: Video) -> Remember:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from vadbench import registry
 from vadbench.config.defaults import without_written_out
+from vadbench.config.parts import PartConfig
 from vadbench.config.schema import PARTS, RunConfig, without
 from vadbench.data.video import Dataset, Video
 from vadbench.evaluation.protocols.protocol import effective, named
@@ -94,7 +95,10 @@ def described(config: RunConfig, dataset: Dataset, objects: Mapping[str, Any]) -
 
 def plugins(config: RunConfig) -> dict[str, dict[str, str]]:
     """Return the parts from outside that a run uses: ``"density my_knn"`` to their origin and digest."""
-    chosen = [(kind, part.name) for kind in PARTS if kind != "launcher" and (part := getattr(config, kind)) is not None]
+    groups = [(kind, part) for kind in PARTS if kind != "launcher" and (part := getattr(config, kind)) is not None]
+    chosen = [(kind, part.name) for kind, part in groups]
+    # Such as the densities of the streams of AI-VAD.
+    chosen += [(kind, one.name) for kind, part in groups for one in vars(part).values() if isinstance(one, PartConfig)]
     steps = [("protocol_step", step.kind) for step in config.protocol.steps]
     found = [registry.get(kind, name) for kind, name in (*chosen, *steps)]
     return {f"{p.kind} {p.name}": {"origin": p.origin, "digest": p.digest} for p in found if not p.is_built_in}

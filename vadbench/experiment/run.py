@@ -37,7 +37,7 @@ from vadbench.experiment.record import (
     weights,
 )
 from vadbench.files import is_full, require_writable, unwritable
-from vadbench.models.base import Detector
+from vadbench.models.base import Detector, specs_of
 from vadbench.models.registry import build
 from vadbench.runs.provenance import forget_peak_memory, now, peak_memory_mb, source_version
 from vadbench.runs.run_folder import RunFolder, plain
@@ -151,7 +151,7 @@ def run_folder(
 ) -> RunFolder:
     """Where the run of ``config`` on ``dataset`` is or will be; ``objects`` as in the record."""
     numbers = {part: said for part, said in (objects or {}).items() if part != "visualizer"}
-    specs: dict[str, Any] = dict(detector.extractor.outputs())
+    specs: dict[str, Any] = dict(specs_of(detector.extractor))
     version = getattr(detector, "result_version", 1)
     if version > 1:
         specs["result_version"] = version
@@ -185,7 +185,9 @@ def _work(
     for remark in remarks:
         log.warning(remark)
     store = open_store(config)
-    scored = score_dataset(detector, dataset, store, maps_on_disk(folder / "maps"), config.runtime.progress)
+    used = plugins(config)
+    fitted = {part: said["digest"] for part, said in used.items() if part.startswith(("model ", "density "))}
+    scored = score_dataset(detector, dataset, store, maps_on_disk(folder / "maps"), config.runtime.progress, fitted)
     timings |= scored.timings
     write_scores(folder, dataset, scored)
     with timed(timings, "evaluate"):
@@ -214,7 +216,7 @@ def _work(
         "peak_memory_mb": round(peak_memory_mb(), 1),
         "provenance": source_version(),
     }
-    if used := plugins(config):
+    if used:
         record["plugins"] = used
     return record | {"warnings": [*caveats(record), *remarks, *all_warnings(dataset)]}
 

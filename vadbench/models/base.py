@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from vadbench import registry
 from vadbench.data.video import Video
 from vadbench.density.base import Remember
 from vadbench.density.state import State
@@ -59,6 +60,13 @@ def source_of(extractor: Extractor) -> Extractor | None:
     """The extractor whose outputs ``extractor`` builds on, None where there is none."""
     source: Extractor | None = getattr(extractor, "source", None)
     return source
+
+
+def specs_of(extractor: Extractor) -> dict[str, dict[str, Any]]:
+    """Return ``extractor.outputs()``, each with the digest of the plug-in that defines the extractor, if one does: two
+    versions of a plug-in share no features."""
+    digest = registry.digest_of(type(extractor))
+    return {name: {**spec, "plugin": digest} if digest else spec for name, spec in extractor.outputs().items()}
 
 
 class ScoreMaps(Protocol):

@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from vadbench.data.video import Video
 from vadbench.errors import StoreError
-from vadbench.models.base import Extractor, Features, source_of
+from vadbench.models.base import Extractor, Features, source_of, specs_of
 from vadbench.store.arrays import lowered
 from vadbench.store.entry import Entry
 from vadbench.store.faults import explained
@@ -56,7 +56,7 @@ class Store(Protocol):
 def keys_of(extractor: Extractor, video: Video, dtype: str, video_digest: str | None = None) -> dict[str, str]:
     """Output name to store key, for one video. Hashes the video's bytes unless ``video_digest`` is given."""
     known = video_digest or video.source.digest()
-    return {name: feature_key(spec, known, video.source.decoder, dtype) for name, spec in extractor.outputs().items()}
+    return {name: feature_key(spec, known, video.source.decoder, dtype) for name, spec in specs_of(extractor).items()}
 
 
 def _of_source(store: Store, extractor: Extractor, video: Video, video_digest: str | None) -> dict[str, Features]:
@@ -154,7 +154,7 @@ class FeatureStore:
         ------
         StoreError: the store can't be read or written (full, read-only); what is finished stays.
         """
-        specs = extractor.outputs()
+        specs = specs_of(extractor)
         digest = video_digest or video.source.digest()
         entries = {n: Entry(self.root, k) for n, k in keys_of(extractor, video, self.dtype, digest).items()}
         with explained(self.root, f"reading the features of video {video.id}"):

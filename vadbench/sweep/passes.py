@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vadbench.data.video import Dataset, Video
-from vadbench.models.base import Extractor, merged, source_of
+from vadbench.models.base import Extractor, merged, source_of, specs_of
 from vadbench.models.baselines import from_frames
 from vadbench.store.key import digest
 from vadbench.sweep.inventory import Item
@@ -38,8 +38,8 @@ def passes(items: Sequence[Item]) -> list[Pass]:
     for dataset, group in _by_dataset(items):
         on_the_way = set()
         for extractor in _joined([item.extractor for item in group if item.extractor is not None]):
-            source, outputs = source_of(extractor), extractor.outputs()
-            on_the_way.add(digest(source.outputs() if source is not None else None))
+            source, outputs = source_of(extractor), specs_of(extractor)
+            on_the_way.add(digest(specs_of(source) if source is not None else None))
             if not outputs:
                 continue
             videos = (*dataset.train, *dataset.test)
@@ -47,7 +47,7 @@ def passes(items: Sequence[Item]) -> list[Pass]:
         if any(getattr(item.point.config.model, "evaluator", True) for item in group):
             labelled = tuple(video for video in dataset.test if video.labels is not None)
             for extractor in [baseline.extractor for baseline in from_frames() if labelled]:
-                outputs = extractor.outputs()
+                outputs = specs_of(extractor)
                 if digest(outputs) not in on_the_way:
                     found.setdefault(digest([_key(dataset), outputs]), Pass(extractor, labelled, tuple(outputs)))
     return list(found.values())
@@ -69,7 +69,7 @@ def _key(dataset: Dataset) -> str:
 def _joined(extractors: Sequence[Extractor]) -> list[Extractor]:
     """``extractors`` without repetitions, those that can share a pass merged."""
     groups: list[list[Extractor]] = []
-    for extractor in {digest(each.outputs()): each for each in extractors}.values():
+    for extractor in {digest(specs_of(each)): each for each in extractors}.values():
         group = next((group for group in groups if merged(group[0], [extractor]) is not None), None)
         if group is None:
             groups.append([extractor])
