@@ -33,6 +33,13 @@ FOLDERS = {
 }
 """Kind to the package of its built-in parts; built-in metrics are computed together and are no parts."""
 
+METRICS = (
+    *("frame_auroc_micro", "frame_auroc_macro", "frame_ap", "frame_eer", "frame_f1", "frame_f1_oracle"),
+    *("pixel_auroc", "pixel_ap", "pixel_eer", "pixel_f1_oracle", "pixel_criterion_auroc", "pixel_criterion_eer"),
+    *("aupro", "rbdc", "tbdc", "detection_delay"),
+)
+"""Names of the built-in metrics."""
+
 BUILT_IN = "built-in"
 ENTRY_POINTS = "vadbench.plugins"
 VARIABLE = "VADBENCH_PLUGINS"
@@ -89,8 +96,9 @@ def _register(kind: str, name: str, config: type | None, **facts: Any) -> Callab
         if origin != BUILT_IN:
             _scan_built_in(kind)
         known = _parts.get((kind, name))
-        if known is not None and (known.origin, known.build.__qualname__) != (origin, build.__qualname__):
-            whose = "a built-in part" if known.is_built_in else known.origin
+        is_metric = kind == "metric" and name in METRICS
+        if is_metric or (known and (known.origin, known.build.__qualname__) != (origin, build.__qualname__)):
+            whose = "a built-in part" if known is None or known.is_built_in else known.origin
             raise ConfigError(
                 f"{origin}: the {_shown(kind)} name {name!r} is taken by {whose}; register it under another name"
             )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -258,3 +258,56 @@ def test_a_density_from_outside_in_a_stream_of_ai_vad_is_in_the_key_and_the_reco
     registry.add_plugins([str(EXAMPLES / "density.py")])
     config = compose(["model=ai_vad", "dataset=synthetic", "density.velocity=diagonal"])
     assert list(plugins_of(config)) == ["density diagonal"]
+
+
+def test_a_sweep_that_is_done_gets_a_new_metric_and_mlflow_its_interval(tmp_path: Path, caplog: Any) -> None:
+    from mlflow.tracking import MlflowClient
+
+    sweep = ["-m", "model=random", *SQUARES, "seed=0,1", f"results={tmp_path}"]
+    assert main([*sweep, *load("dataset")]) == 0
+    before = {record["seed"]: record["created"] for record in records(tmp_path)}
+    with caplog.at_level("INFO"):
+        assert main([*load("metric", "dataset"), *sweep]) == 0
+    assert "2 complete, 0 to do" in caplog.text
+    client = MlflowClient(f"sqlite:///{tmp_path}/tracking/mlflow.db")
+    (experiment,) = [one for one in client.search_experiments() if one.name == "squares"]
+    runs = {run.data.params.get("seed"): run for run in client.search_runs([experiment.experiment_id])}
+    for record in records(tmp_path):
+        assert record["created"] == before[record["seed"]]
+        entry, run = record["metrics"]["separation"], runs[str(record["seed"])]
+        shown = {
+            key: run.data.metrics[f"separation{end}"]
+            for key, end in (("value", ""), ("ci_low", "/ci_low"), ("ci_high", "/ci_high"))
+        }
+        assert shown == {key: entry[key] for key in shown}
+        assert run.data.tags["mlflow.parentRunId"] == runs[None].info.run_id
+    # sync brings it back from the folders, where the plug-in is not loaded.
+    for seed in ("0", "1"):
+        client.delete_run(runs[seed].info.run_id)
+    forget()
+    os.environ.pop(registry.VARIABLE)
+    assert main(["sync", "--results", str(tmp_path)]) == 0
+    found = [run.data.metrics for run in client.search_runs([experiment.experiment_id]) if run.data.params]
+    assert len(found) == 2 and all({"separation", "separation/ci_low", "separation/ci_high"} <= set(m) for m in found)
+
+
+def test_compare_and_table_show_a_metric_from_outside(tmp_path: Path, capsys: Any) -> None:
+    for name in ("frame_difference", "position"):
+        words = [f"model={name}", *SQUARES, "tracking=none", f"results={tmp_path}"]
+        assert main([*load("metric", "dataset"), *words]) == 0
+    first, second = (str(path.parent) for path in sorted(tmp_path.glob("runs/*/*/*/run.json")))
+    values = [record["metrics"]["separation"]["value"] for record in records(tmp_path)]
+    capsys.readouterr()
+    for words in (["compare", first, second, *load("metric")], [*load("metric"), "compare", first, second]):
+        assert main(words) == 0
+        (line,) = [line for line in capsys.readouterr().out.splitlines() if "separation" in line and "!" not in line]
+        assert line.split()[1:3] == [f"{value:.4f}" for value in values]
+        assert "holds" in line and line.count("[") == 3
+    # Where the plug-in is not loaded, the record says which it is.
+    forget()
+    os.environ.pop(registry.VARIABLE)
+    assert main(["compare", first, second]) == 0
+    said = capsys.readouterr().out
+    assert f"separation is not compared: it is a metric of a plug-in ({EXAMPLES / 'metric.py'})" in said
+    assert main(["table", str(tmp_path)]) == 0
+    assert f"{values[0]:.4f} [" in capsys.readouterr().out

@@ -45,4 +45,7 @@ def _chosen(word: str) -> str:
         return f"dataset={word}"
     if Path(word).is_dir():
         raise ConfigError(f"check {word}: to check a folder say whose: check dataset=NAME dataset.root={word}")
-    raise ConfigError(f"check {word}: there is no such dataset. {nearest(word, registry.names('dataset'))}")
+    raise ConfigError(
+        f"check {word}: there is no such dataset. {nearest(word, registry.names('dataset'))} A plug-in is loaded with "
+        "--plugin FILE (docs/extending.md)."
+    )

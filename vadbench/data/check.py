@@ -229,7 +229,7 @@ def _digests(dataset: Dataset, deep: bool, report: CheckReport) -> None:
 def format_report(report: CheckReport) -> str:
     """Return the report as text for a terminal."""
     lines = [
-        f"{report.name}: {report.root}",
+        report.name if report.root is None else f"{report.name}: {report.root}",
         f"  tree           {report.tree or '-'}",
         f"  labels         {report.label_source}",
         f"  comparable     {'yes' if report.comparable else 'no: not the full official split with its labels'}",

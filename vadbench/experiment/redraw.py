@@ -59,18 +59,16 @@ def add_metrics(folder: RunFolder, dataset: Dataset, protocol: Protocol, seed: i
     """Evaluate the metrics of plug-ins that the record lacks or has of another version; returns their names."""
     record = folder.read()
     known = record["metrics"]
-    new = [
-        part.name for part in registry.outside("metric") if (known.get(part.name) or {}).get("digest") != part.digest
-    ]
+    new = [part for part in registry.outside("metric") if (known.get(part.name) or {}).get("digest") != part.digest]
     if not new or not known:
         return []
     results = {result.video: result.scores for result in _scores(folder.path, dataset)}
     labels = {video.id: video.labels for video in dataset.test if video.labels is not None}
     applied = apply(protocol, {video: results[video] for video in labels}, labels, dataset.name)
-    found = plugin_metrics(applied.scores, applied.labels, protocol.name, 2000, seed)
+    found = plugin_metrics(applied.scores, applied.labels, protocol.name, 2000, seed, new)
     folder.finish({**record, "metrics": {**known, **found}})
-    log.info("%s: evaluated on the scores of the run in %s", ", ".join(new), folder.path)
-    return new
+    log.info("%s: evaluated on the scores of the run in %s", ", ".join(found), folder.path)
+    return list(found)
 
 
 def _scores(folder: Path, dataset: Dataset) -> list[VideoScores]:

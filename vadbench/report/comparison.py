@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from vadbench import registry
 from vadbench.errors import DataError
 from vadbench.files import read_yaml
 from vadbench.runs.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from vadbench.evaluation.intervals.interval import Interval
 
 
 def compare(first: Path, second: Path, resamples: int = 2000, seed: int = 0) -> dict[str, Any]:
@@ -23,28 +27,20 @@ def compare(first: Path, second: Path, resamples: int = 2000, seed: int = 0) -> 
     DataError: a folder without a complete run, or runs on different test videos or labels.
     """
     from vadbench.evaluation.intervals.bootstrap import paired_bootstrap
-    from vadbench.evaluation.intervals.metric_entry import RANGES
     from vadbench.evaluation.metrics.frame import average_precision, equal_error_rate, frame_auroc
+    from vadbench.evaluation.plugin_metrics import paired_metrics
 
     records = [RunFolder(folder).read() for folder in (first, second)]
     tables = [read_scores(folder) for folder in (first, second)]
     labels = _common_labels(tables, (first, second))
     rows = {}
     metrics = {"frame AUROC micro": frame_auroc, "frame AP": average_precision, "frame EER": equal_error_rate}
+    scores = [scores for scores, _ in tables]
     for name, metric in metrics.items():
-        scores = [scores for scores, _ in tables]
         found = paired_bootstrap(metric, scores[0], scores[1], labels, resamples, seed)
-        values = [metric(*_pooled(one, labels)) for one in scores]
-        rows[name] = {
-            "first": values[0],
-            "second": values[1],
-            "difference": found.value,
-            "ci_low": found.low,
-            "ci_high": found.high,
-            "ci_notes": list(found.notes),
-            **{name: getattr(found, name) for name in RANGES},
-            "share_above_zero": found.share_above_zero,
-        }
+        rows[name] = _row([metric(*_pooled(one, labels)) for one in scores], found)
+    for name, (values, found) in paired_metrics(scores[0], scores[1], labels, resamples, seed).items():
+        rows[name.replace("_", " ")] = _row(values, found)
     return {
         "first": str(first),
         "second": str(second),
@@ -52,8 +48,30 @@ def compare(first: Path, second: Path, resamples: int = 2000, seed: int = 0) -> 
         "videos": len(labels),
         "resamples": resamples,
         "metrics": rows,
-        "caveats": sorted({w for record in records for w in record["warnings"]}),
+        "caveats": sorted({w for record in records for w in record["warnings"]}) + _not_loaded(records),
     }
+
+
+def _row(values: Sequence[float], found: Interval) -> dict[str, Any]:
+    from vadbench.evaluation.intervals.metric_entry import RANGES
+
+    return {
+        "first": values[0],
+        "second": values[1],
+        "difference": found.value,
+        "ci_low": found.low,
+        "ci_high": found.high,
+        "ci_notes": list(found.notes),
+        **{name: getattr(found, name) for name in RANGES},
+        "share_above_zero": found.share_above_zero,
+    }
+
+
+def _not_loaded(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a line for each metric of a plug-in that both runs have and that is not there to compare them."""
+    plugins = [{n: e["plugin"] for n, e in record["metrics"].items() if "plugin" in e} for record in records]
+    names = [name for name in plugins[0] if name in plugins[1] and registry.find("metric", name) is None]
+    return [f"{name} is not compared: it is a metric of a plug-in ({plugins[0][name]}); load it" for name in names]
 
 
 def read_scores(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -78,10 +96,11 @@ def format_comparison(result: Mapping[str, Any]) -> str:
     if not result["settings"]:
         lines.append("  the same settings")
     heads = "".join(f"{head:<20}" for head in INTERVAL_HEADS)
-    lines += ["", f"  {'raw scores':<20}{'first':>9}{'second':>9}{'change':>9}   {heads}of the change"]
+    width = max(20, *(len(name) + 1 for name in result["metrics"]))
+    lines += ["", f"  {'raw scores':<{width}}{'first':>9}{'second':>9}{'change':>9}   {heads}of the change"]
     for name, row in result["metrics"].items():
         lines.append(
-            f"  {name:<20}{row['first']:>9.4f}{row['second']:>9.4f}{row['difference']:>+9.4f}   {_interval(row)}"
+            f"  {name:<{width}}{row['first']:>9.4f}{row['second']:>9.4f}{row['difference']:>+9.4f}   {_interval(row)}"
         )
     lines += [f"  ! {note}" for note in note_lines(result["metrics"])]
     lines.append(f"  paired bootstrap over {result['videos']} videos, {result['resamples']} resamples")

@@ -79,7 +79,8 @@ def _narrow(found: Sequence[Row], metrics: Sequence[str]) -> list[list[str]]:
     for row in found:
         cells = [_shouted(key, row.names[key]) for key in names]
         cells += [*row.settings.values(), row.data, str(len(row.seeds))]
-        table.append(cells + [_cell(row.metrics.get(name), len(row.seeds)) for name in metrics])
+        cells += [_cell(row.metrics.get(name), len(row.seeds), name not in row.outside) for name in metrics]
+        table.append(cells)
     return table
 
 
@@ -95,7 +96,8 @@ def _wide(found: Sequence[Row], metrics: Sequence[str]) -> list[list[str]]:
     return table
 
 
-def _cell(spread: Spread | None, seeds: int) -> str:
+def _cell(spread: Spread | None, seeds: int, is_share: bool) -> str:
+    """``is_share``: of a metric in [0, 1], for which there is a width that is too wide."""
     if spread is None or spread.n == 0:
         return "-"
     text = f"{spread.mean:.4f}"
@@ -103,7 +105,7 @@ def _cell(spread: Spread | None, seeds: int) -> str:
         text += f" ± {spread.sd:.4f}"
     elif not math.isnan(spread.ci_low):
         text += f" [{spread.ci_low:.3f}, {spread.ci_high:.3f}]"
-        text += " (too wide to mean much)" if spread.ci_high - spread.ci_low > TOO_WIDE else ""
+        text += " (too wide to mean much)" if is_share and spread.ci_high - spread.ci_low > TOO_WIDE else ""
     return text if spread.n == seeds else f"{text} (n={spread.n})"
 
 

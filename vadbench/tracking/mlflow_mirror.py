@@ -115,6 +115,7 @@ class Mirror:
                 self._client.set_tag(current.info.run_id, _PARENT, parent)
                 return "mirrored"
             return "unchanged"
+        parent = parent or next((run.data.tags[_PARENT] for run in stale if _PARENT in run.data.tags), None)
         self._create(experiment, entry, folder, parent)
         return "mirrored"
 
