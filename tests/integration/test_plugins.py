@@ -311,3 +311,29 @@ def test_compare_and_table_show_a_metric_from_outside(tmp_path: Path, capsys: An
     assert f"separation is not compared: it is a metric of a plug-in ({EXAMPLES / 'metric.py'})" in said
     assert main(["table", str(tmp_path)]) == 0
     assert f"{values[0]:.4f} [" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [([], "No weights are needed."), (["backbone.weights=mine.pt"], "backbone.weights=mine.pt is left to its plug-in")],
+)
+def test_weights_of_a_backbone_from_outside_are_its_own_business(words: list[str], part: str, capsys: Any) -> None:
+    assert main([*load("backbone"), "weights", "model=fuvas", "backbone=patch_colours", *words]) == 0
+    assert part in capsys.readouterr().out
+
+
+def test_check_takes_a_dataset_from_outside(capsys: Any) -> None:
+    for words in ([*load("dataset"), "check", "squares"], ["check", "squares", *load("dataset")]):
+        assert main(words) == 0
+        assert capsys.readouterr().out.startswith("squares\n  tree")
+
+
+def test_the_variable_does_what_the_option_does(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.setenv(registry.VARIABLE, os.pathsep.join(str(EXAMPLES / f"{n}.py") for n in ("dataset", "metric")))
+    words = ["model=random", *SQUARES, "tracking=none", f"results={tmp_path}"]
+    assert main(["plan", "-m", *words]) == 0
+    assert "1 absent" in capsys.readouterr().out
+    assert main(words) == 0
+    assert "separation" in records(tmp_path)[0]["metrics"]
+    assert main(["plan", "-m", *words, *load("model", "density")]) == 0
+    assert "1 complete" in capsys.readouterr().out

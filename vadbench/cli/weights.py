@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from vadbench import registry
 from vadbench.backbones.weights_file import (
     FOLDER,
     WeightsFile,
@@ -43,9 +44,11 @@ def run(argv: Sequence[str]) -> int:
     given = _parser().parse_intermixed_args(user_config_dirs(argv))
     if given.to is not None and not given.fetch:
         raise ConfigError(f"--to {given.to}: it says where --fetch puts the files; give both")
-    files = needed_files(_configurations(given.words, given.multirun))
+    configs = _configurations(given.words, given.multirun)
+    files, unknown = needed_files(configs), _unknown(configs)
+    print("".join(f"{line}\n" for line in unknown), end="")
     if not files:
-        print("No weights are needed.")
+        print("No other weights are needed." if unknown else "No weights are needed.")
         return 0
     if given.fetch:
         _fetch_all(files, None if given.to is None else Path(given.to).expanduser())
@@ -99,13 +102,24 @@ def needed_files(configs: Iterable[RunConfig]) -> list[WeightsFile]:
 
     files: dict[WeightsFile, None] = {}
     for config in configs:
-        if config.backbone is not None:
-            backbone = config.backbone
-            found = weights_files(backbone.name, facts_of(backbone.name), backbone.weights)
-        else:
-            found = getattr(build(config).extractor, "files", list)()
-        files |= dict.fromkeys(found)
+        backbone = config.backbone
+        if backbone is None:
+            files |= dict.fromkeys(getattr(build(config).extractor, "files", list)())
+        elif registry.get("backbone", backbone.name).is_built_in:
+            files |= dict.fromkeys(weights_files(backbone.name, facts_of(backbone.name), backbone.weights))
     return list(files)
+
+
+def _unknown(configs: Iterable[RunConfig]) -> list[str]:
+    """Return a line for each backbone of a plug-in that has weights: only the plug-in knows its files."""
+    chosen = [config.backbone for config in configs if config.backbone is not None]
+    parts = [(registry.get("backbone", one.name), one.weights) for one in chosen]
+    lines = [
+        f"{part.name}: backbone.weights={weights} is left to its plug-in ({part.origin}), which brings its own files"
+        for part, weights in parts
+        if not part.is_built_in and weights is not None
+    ]
+    return list(dict.fromkeys(lines))
 
 
 def describe(asked: WeightsFile) -> str:
