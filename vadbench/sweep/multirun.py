@@ -26,6 +26,7 @@ from vadbench.sweep.inventory import Inventory, Item
 from vadbench.sweep.launchers import LocalLauncher, Worker, finish, start
 from vadbench.sweep.lease import visible_gpus
 from vadbench.sweep.mirroring import SweepMirror
+from vadbench.sweep.outdated import outdated
 from vadbench.sweep.points import Point, expand
 from vadbench.sweep.sweep_folder import SweepFolder, Task, Work
 
@@ -89,6 +90,8 @@ class Sweep:
             )
         rerun = f", {len(todo)} again" if self.config.on_existing == "rerun" else ""
         log.info("%d points: %d complete, %d to do%s", len(self.unique), existing, len(todo), rerun)
+        for line in outdated(todo, self.folder.read(), self.results):
+            log.warning(line)
         self.folder.note(f"start: {len(self.unique)} points, {len(todo)} to do: {' '.join(self.words)}")
         for item in self.unique:
             if item not in todo and item.folder is not None and item.dataset is not None:

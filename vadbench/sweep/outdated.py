@@ -1,0 +1,52 @@
+"""Why a point that was complete when its sweep was last made is to be run again: what its key stands for changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vadbench.data.registry import dataset_digest, label_digest
+from vadbench.experiment.record import plugins
+from vadbench.runs.run_folder import SCHEMA_VERSION, RunFolder
+from vadbench.sweep.inventory import Item
+
+
+def outdated(items: Sequence[Item], record: Mapping[str, Any], results: Path) -> list[str]:
+    """Return a line for each reason why points of ``items`` are not the complete runs that ``record``, of the same
+    sweep, names; empty where none is."""
+    before = {row["label"]: row["fingerprint"] for row in record.get("points", []) if row["state"] == "complete"}
+    points: dict[str, list[str]] = {}
+    for item in items:
+        known = before.get(item.point.label)
+        if known in (None, item.fingerprint):
+            continue
+        for path in results.glob(f"runs/*/*/{known}"):
+            if RunFolder(path).complete:
+                points.setdefault(_reason(RunFolder(path).read(), item), []).append(item.point.label)
+    return [
+        f"{len(labels)} complete runs of an earlier start don't count, {reason}; they stay: {', '.join(labels)}"
+        for reason, labels in points.items()
+    ]
+
+
+def _reason(record: Mapping[str, Any], item: Item) -> str:
+    assert item.dataset is not None
+    schema, data, commit = record.get("schema_version"), record["dataset"], record.get("provenance", {}).get("git_sha")
+    if schema != SCHEMA_VERSION:
+        return f"their records have schema version {schema} and today's {SCHEMA_VERSION}"
+    changed = [
+        what
+        for what, known, now in (
+            ("videos", data["digest"], dataset_digest(item.dataset)),
+            ("labels", data["label_digest"], label_digest(item.dataset)),
+        )
+        if known != now
+    ]
+    now = plugins(item.point.config)
+    for part, said in record.get("plugins", {}).items():
+        if part in now and said["digest"] != now[part]["digest"]:
+            changed.append(f"plug-in {part}")
+    if changed:
+        return f"because of what differs: {', '.join(changed)}"
+    return f"because configuration, features or scores changed since commit {str(commit)[:7]}, which made them"
