@@ -72,6 +72,16 @@ class Part:
         """Whether it comes with vadbench."""
         return self.origin == BUILT_IN
 
+    def make(self, *given: Any) -> Any:
+        """Return ``build(*given)``; what goes wrong in a plug-in is one message that names it and the line."""
+        try:
+            return self.build(*given)
+        except Exception as error:
+            if self.is_built_in or isinstance(error, VadbenchError):
+                raise
+            where = f"plug-in {self.origin}{_line_in(self.origin, error)}: {_shown(self.kind)} {self.name!r}"
+            raise ConfigError(f"{where}: {type(error).__name__}: {error}") from error
+
     @property
     def summary(self) -> str:
         """The first line of its configuration's docstring, or of its own."""

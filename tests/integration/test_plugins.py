@@ -337,3 +337,27 @@ def test_the_variable_does_what_the_option_does(tmp_path: Path, monkeypatch: Any
     assert "separation" in records(tmp_path)[0]["metrics"]
     assert main(["plan", "-m", *words, *load("model", "density")]) == 0
     assert "1 complete" in capsys.readouterr().out
+
+
+def test_a_part_whose_plug_in_is_not_loaded_is_asked_for(tmp_path: Path, capsys: Any) -> None:
+    words = ["tracking=none", f"results={tmp_path}"]
+    assert main([*load("model", "density", "dataset"), *FRAMES, *words]) == 0
+    (folder,) = (str(path.parent) for path in tmp_path.glob("runs/*/*/*/run.json"))
+    forget()
+    os.environ.pop(registry.VARIABLE)
+    capsys.readouterr()
+    for command in (
+        [*FRAMES, *words],
+        ["model=fuvas", "backbone=patch_colours", "dataset=synthetic"],
+        ["model=random", "dataset=squares"],
+        ["-m", "model=random", "dataset=synthetic", "protocol.steps=[{kind: exponential}]"],
+        ["check", "squares"],
+    ):
+        assert main(command) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and "--plugin FILE" in said, said
+    # What was run with it stays readable.
+    for command in (["table", str(tmp_path)], ["compare", folder, folder], ["report", folder]):
+        assert main(command) == 0
+    said = capsys.readouterr().out
+    assert "brightness" in said and "the same settings" in said

@@ -87,3 +87,50 @@ def test_a_built_in_part_that_a_plug_in_imports_first_stays_built_in(monkeypatch
         build.__module__ = "vadbench.density.other"
         registry.density("imported_first")(build)
     assert registry.get("density", "imported_first").is_built_in
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x = 1\n", HEAD + "@plugins.density\nclass Mine(plugins.BaseDensityEstimator):\n    pass\n"],
+    ids=["no decorator", "a decorator without a name"],
+)
+def test_a_file_that_registers_nothing_says_what_to_write(tmp_path: Path, text: str) -> None:
+    path = plugin(tmp_path, text)
+    said = refused(path)
+    assert f"plug-in {path}: it registers nothing" in said and '@plugins.density("NAME")' in said
+    assert path not in registry.plugin_files()
+
+
+def test_a_folder_is_no_plug_in(tmp_path: Path) -> None:
+    assert "it is a folder; name the files in it" in refused(str(tmp_path))
+
+
+def test_the_same_file_given_twice_is_one_plug_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = plugin(tmp_path, STEP)
+    (tmp_path / "link.py").symlink_to(path)
+    monkeypatch.chdir(tmp_path)
+    registry.add_plugins([path, "mine.py", "link.py"])
+    registry.add_plugins([path])
+    assert registry.plugin_files() == [path]
+    assert registry.get("protocol_step", "twice").origin == path
+
+
+def test_what_runs_is_what_the_digest_is_of(tmp_path: Path) -> None:
+    """Also where a file of the same length is written within the same second, which cached bytecode does not see."""
+    for factor in (2, 3):
+        path = plugin(tmp_path, STEP.replace("2 *", f"{factor} *"))
+        registry.add_plugins([path])
+        assert registry.get("protocol_step", "twice").build(None, 1, "any") == factor
+        del registry._parts["protocol_step", "twice"], registry._loaded[path]
+    assert not (tmp_path / "__pycache__").exists()
+
+
+def test_a_part_that_can_not_be_built_is_one_message_with_its_line(tmp_path: Path) -> None:
+    path = plugin(tmp_path, HEAD + '\n@plugins.dataset("mine")\ndef mine(config):\n    return open("/no/such/file")\n')
+    registry.add_plugins([path])
+    with pytest.raises(ConfigError) as caught:
+        registry.get("dataset", "mine").make(None)
+    said = str(caught.value)
+    assert said.startswith(f"plug-in {path}, line 6: dataset 'mine': FileNotFoundError") and said.count("\n") == 0
+    with pytest.raises(ConfigError, match=r"mine\(\) missing 1 required positional argument"):
+        registry.get("dataset", "mine").make()

@@ -86,7 +86,7 @@ def build(config: BackboneConfig, layers: Sequence[str] | None = None, seed: int
     """
     part = registry.get("backbone", config.name)
     wanted = tuple(dict.fromkeys(layers or (config.layer,)))
-    backbone: Backbone = part.build(config, wanted, seed, device)
+    backbone: Backbone = part.make(config, wanted, seed, device)
     return backbone if part.is_built_in else FromPlugin(backbone, part.digest)
 
 

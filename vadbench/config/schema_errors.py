@@ -35,7 +35,9 @@ def _line(error: Any, values: Mapping[str, Any]) -> str:
         return f"{key}: no such key. {nearest(path[-1], _keys_beside(path, values))}"
     if error["type"] == "union_tag_invalid":
         names = re.findall(r"'(.+?)'", error["ctx"]["expected_tags"])
-        return f"{key}.{_told_by(error)}={error['ctx']['tag']!r}: no such choice. {nearest(error['ctx']['tag'], names)}"
+        near = nearest(error["ctx"]["tag"], names)
+        more = "A plug-in is loaded with --plugin FILE."
+        return f"{key}.{_told_by(error)}={error['ctx']['tag']!r}: no such choice. {near} {more}"
     message = error["msg"].removeprefix("Value error, ")
     return f"{key}={error['input']!r}: {message[0].lower()}{message[1:]}"
 

@@ -35,7 +35,7 @@ def load_dataset(config: DatasetConfig) -> Dataset:
     DataError: a root that is not the dataset, a selection that selects nothing, a fault under the policy ``error``.
     """
     policy = policy_of(config)
-    dataset: Dataset = registry.get("dataset", config.name).build(config)
+    dataset: Dataset = registry.get("dataset", config.name).make(config)
     dataset = replace(dataset, test=tuple(map(_with_mask_source, dataset.test)))
     warnings = list(dataset.warnings)
     differ = edited(dataset.name, {video.id: video.labels for video in dataset.test if video.labels is not None})

@@ -101,7 +101,8 @@ def _repeated(
 
 
 def _value(part: registry.Part, scores: dict[str, np.ndarray], labels: dict[str, np.ndarray]) -> float:
+    value = part.make(scores, labels)
     try:
-        return float(part.build(scores, labels))
-    except Exception as error:
-        raise ConfigError(f"metric {part.name!r} ({part.origin}): {type(error).__name__}: {error}") from error
+        return float(value)
+    except (TypeError, ValueError):
+        raise ConfigError(f"plug-in {part.origin}: metric {part.name!r} returned no number but {value!r}") from None

@@ -54,7 +54,7 @@ class ModelRun:
     def density(self) -> BaseDensityEstimator:
         """The density of the run, not fitted."""
         config = self._group("density")
-        built: BaseDensityEstimator = registry.get("density", config.name).build(config, self.seed)
+        built: BaseDensityEstimator = registry.get("density", config.name).make(config, self.seed)
         return built
 
     @cached_property
@@ -74,5 +74,5 @@ class ModelRun:
 
 def build(config: RunConfig, open_store: Callable[[], Any] | None = None) -> Detector:
     """Return the detector that ``config`` describes; everything wrong with the combination is raised here."""
-    detector: Detector = registry.get("model", config.model.name).build(config.model, ModelRun(config, open_store))
+    detector: Detector = registry.get("model", config.model.name).make(config.model, ModelRun(config, open_store))
     return detector

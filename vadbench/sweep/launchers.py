@@ -181,7 +181,7 @@ def start(launcher: Any, folder: SweepFolder, world: int, threads: int) -> list[
     ------
     MissingExtra: the launcher's package is not installed. VadbenchError: its cluster can't be reached.
     """
-    workers: list[Worker] = registry.get("launcher", launcher.name).build(launcher, folder, world, threads)
+    workers: list[Worker] = registry.get("launcher", launcher.name).make(launcher, folder, world, threads)
     return workers
 
 

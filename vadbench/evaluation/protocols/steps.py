@@ -42,13 +42,13 @@ def run_step(step: Any, videos: Videos, dataset: str) -> tuple[Videos, dict[str,
     """
     part = registry.get("protocol_step", step.kind)
     if part.facts.get("whole"):
-        after: tuple[Videos, dict[str, float]] = part.build(step, videos, dataset)
+        after: tuple[Videos, dict[str, float]] = part.make(step, videos, dataset)
         return after
     return {video: replace(kept, scores=_scored(part, step, kept, dataset)) for video, kept in videos.items()}, {}
 
 
 def _scored(part: registry.Part, step: Any, kept: Kept, dataset: str) -> np.ndarray:
-    scores = np.asarray(part.build(step, kept.scores.copy(), dataset), dtype=np.float64)
+    scores = np.asarray(part.make(step, kept.scores.copy(), dataset), dtype=np.float64)
     if scores.shape != kept.scores.shape or not np.isfinite(scores).all():
         raise DataError(
             f"protocol step {part.name!r} ({part.origin}) made scores of shape {scores.shape} of {kept.scores.shape}; "

@@ -171,7 +171,7 @@ def density_estimator(
         if own is None:
             estimators[stream] = documented[stream]()
         else:
-            estimators[stream] = registry.get("density", own.name).build(own, seed)
+            estimators[stream] = registry.get("density", own.name).make(own, seed)
             estimators[stream].device = device
     return CombinedDensityEstimator(estimators=estimators, in_sum=model.in_sum)
 
