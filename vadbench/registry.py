@@ -216,7 +216,7 @@ def plugin_files() -> list[str]:
     return [_absolute(entry) for entry in os.environ.get(VARIABLE, "").split(os.pathsep) if entry]
 
 
-def digest_of(thing: type) -> str:
+def plugin_digest(thing: type) -> str:
     """Return the digest of the plug-in that defines a class; empty for one that no plug-in defines."""
     module = thing.__module__
     return _modules.get(module) or _modules.get(module.partition(".")[0], "")

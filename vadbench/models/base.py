@@ -65,7 +65,7 @@ def source_of(extractor: Extractor) -> Extractor | None:
 def specs_of(extractor: Extractor) -> dict[str, dict[str, Any]]:
     """Return ``extractor.outputs()``, each with the digest of the plug-in that defines the extractor, if one does: two
     versions of a plug-in share no features."""
-    digest = registry.digest_of(type(extractor))
+    digest = registry.plugin_digest(type(extractor))
     return {name: {**spec, "plugin": digest} if digest else spec for name, spec in extractor.outputs().items()}
 
 
