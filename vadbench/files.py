@@ -96,7 +96,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def cache_folder() -> Path:
-    """Return where this user's programs keep what can be made again: ``$XDG_CACHE_HOME``, else ``~/.cache``."""
+    """Return where this user's programs keep caches: ``$XDG_CACHE_HOME``, else ``~/.cache``."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 

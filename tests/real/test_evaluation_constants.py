@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import scipy.io
 
+from tests.baselines import position_scores, random_scores
 from vadbench.data.labels.published import from_ranges, read_m
 from vadbench.evaluation import frame_auroc, macro, micro, protocol_card, undefined_videos
-from vadbench.evaluation.baselines import position_scores, random_scores
 from vadbench.evaluation.score_files.known_sets import recognise
 
 pytestmark = pytest.mark.real

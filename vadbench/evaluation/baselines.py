@@ -1,4 +1,4 @@
-"""What knows nothing of anomalies: scores that every method has to beat, from the labels of the videos.
+"""What knows nothing of anomalies: scores that every method has to beat, from the lengths of the videos.
 
 Shape legend: T frames.
 """
@@ -10,22 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from vadbench.models import baselines
-
-
-def random_scores(labels_by_video: Mapping[str, Any], seed: int = 0) -> dict[str, np.ndarray]:
-    """Return the scores of ``model=random`` for each video, ``float64 (T,)``."""
-    return {video: baselines.random_scores(str(video), len(y), seed) for video, y in labels_by_video.items()}
-
-
-def position_scores(labels_by_video: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Return the scores of ``model=position`` for each video, ``float64 (T,)``."""
-    return {video: baselines.position_scores(len(y)) for video, y in labels_by_video.items()}
+from vadbench.models.baselines import Position, Random, position_scores, random_scores
 
 
 def from_lengths(labels_by_video: Mapping[str, Any], seed: int = 0) -> dict[str, dict[str, np.ndarray]]:
-    """Return the scores of the baselines that look at no frame, by the name of the baseline and the video."""
+    """Return the scores, ``float64 (T,)`` by video, of each baseline that looks at no frame."""
     return {
-        baselines.Random.name: random_scores(labels_by_video, seed),
-        baselines.Position.name: position_scores(labels_by_video),
+        Random.name: {video: random_scores(str(video), len(y), seed) for video, y in labels_by_video.items()},
+        Position.name: {video: position_scores(len(y)) for video, y in labels_by_video.items()},
     }

@@ -13,7 +13,7 @@ import pandas as pd
 from vadbench import registry
 from vadbench.errors import DataError
 from vadbench.files import read_yaml
-from vadbench.runs.run_folder import RunFolder
+from vadbench.runs.run_folder import RunFolder, leaves
 
 if TYPE_CHECKING:
     from vadbench.evaluation.intervals.interval import Interval
@@ -141,14 +141,5 @@ def _pooled(scores: dict[str, np.ndarray], labels: dict[str, np.ndarray]) -> tup
 
 def _differences(first: Path, second: Path) -> dict[str, tuple[str, str]]:
     """Keys of the configuration whose values differ."""
-    a, b = (_flat(folder) for folder in (first, second))
+    a, b = (dict(leaves(read_yaml(folder / "config.yaml"))) for folder in (first, second))
     return {key: (str(a.get(key, "-")), str(b.get(key, "-"))) for key in sorted({*a, *b}) if a.get(key) != b.get(key)}
-
-
-def _flat(folder: Path) -> dict[str, Any]:
-    def walk(values: Any, prefix: str) -> dict[str, Any]:
-        if not isinstance(values, dict):
-            return {prefix[:-1]: values}
-        return {k: v for name, value in values.items() for k, v in walk(value, f"{prefix}{name}.").items()}
-
-    return walk(read_yaml(folder / "config.yaml"), "")

@@ -39,11 +39,6 @@ class Item:
         """The key of the run, None if the point can't be run."""
         return self.folder.path.name if self.folder else None
 
-    @property
-    def state(self) -> str:
-        """complete, failed, interrupted, running or absent; failed if the point can't be run."""
-        return self.folder.state if self.folder else "failed"
-
 
 class Inventory:
     """Loads each dataset once, however many points use it."""

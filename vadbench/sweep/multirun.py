@@ -60,7 +60,7 @@ def run(words: list[str]) -> int:
         code = sweep.run()
     except OSError as error:
         raise unwritable(f"the sweep folder {sweep.folder.path}", error) from error
-    print(sweep_table([item.folder for item in sweep.unique if item.folder is not None], sweep.rows()))
+    print(sweep_table(sweep.folders, sweep.rows()))
     print(f"\nsweep folder:  {sweep.folder.path}")
     return code
 
@@ -107,11 +107,10 @@ class Sweep:
                 except KeyboardInterrupt:
                     interrupted = True
                     log.warning("interrupted; the same command goes on from here")
-        for item in self.unique:
-            if item.folder is not None:
-                settle(item.folder)
+        for folder in self.folders:
+            settle(folder)
         states = Counter(self.state(item) for item in self.unique)
-        mirror.finish([i.folder.path for i in self.unique if i.folder], states, self.words)
+        mirror.finish([folder.path for folder in self.folders], states, self.words)
         self._record(mirror)
         self.folder.note(f"end: {', '.join(f'{n} {state}' for state, n in sorted(states.items()))}")
         return 130 if interrupted else 0 if set(states) <= {"complete"} else 1
@@ -123,6 +122,11 @@ class Sweep:
                 update(config, *prepare(config, dataset), folder)
             except (VadbenchError, OSError) as error:
                 log.warning("nothing added to %s: %s", folder.path, error)
+
+    @property
+    def folders(self) -> list[RunFolder]:
+        """The run folders of the points that can be run."""
+        return [item.folder for item in self.unique if item.folder is not None]
 
     def rows(self) -> list[dict[str, Any]]:
         """One row a point: label, fingerprint, state, and for those that are not complete the reason and the log."""
@@ -164,10 +168,9 @@ class Sweep:
 
     def todo(self) -> list[Item]:
         """Points that can be run and are not complete in this start's sense."""
-        runnable = [item for item in self.unique if item.folder is not None]
         if self.config.on_existing == "rerun":
-            return [i for i in runnable if i.folder and not complete_since(i.folder, self.since)]
-        return [i for i in runnable if i.folder and not i.folder.complete]
+            return [i for i in self.unique if i.folder and not complete_since(i.folder, self.since)]
+        return [i for i in self.unique if i.folder and not i.folder.complete]
 
     def _rounds(self, todo: list[Item], mirror: SweepMirror) -> None:
         """Start workers until every point is complete, has failed, or has killed its process twice."""
@@ -176,7 +179,7 @@ class Sweep:
         while todo or retry:
             alone = not todo
             self._round([retry[0]] if alone else todo, mirror, alone)
-            left = [item for item in self.todo() if item.folder is not None]
+            left = self.todo()
             died = [i for i in left if i.folder and i.folder.state == "interrupted" and self._tried(i)]
             for item in died:
                 if item in (retry[:1] if alone else todo):
@@ -210,7 +213,7 @@ class Sweep:
         if inline:
             from vadbench.sweep.worker import work_in
 
-            work_in(str(self.folder.path), 0, 1, [item for item in todo if item.folder is not None])
+            work_in(str(self.folder.path), 0, 1, todo)
             return
         launcher = (
             LocalLauncher(name="local", jobs=1, jobs_per_gpu=1)
@@ -230,7 +233,7 @@ class Sweep:
     def _watch(self, workers: Sequence[Worker], mirror: SweepMirror) -> None:
         """Until all workers have ended: say what is done, mirror it."""
         ended: set[int] = set()
-        done = sum(item.folder is not None and item.folder.complete for item in self.unique)
+        done = sum(folder.complete for folder in self.folders)
         while len(ended) < len(workers):
             time.sleep(_POLL_S)
             for rank, worker in enumerate(workers):
@@ -239,7 +242,7 @@ class Sweep:
                     ended.add(rank)
                     if fault:
                         log.warning("worker %d: %s; see %s", rank, fault, self.folder.workers)
-            complete = [i.folder.path for i in self.unique if i.folder is not None and i.folder.complete]
+            complete = [folder.path for folder in self.folders if folder.complete]
             if len(complete) > done:
                 done = len(complete)
                 log.info("%d of %d points complete", done, len(self.unique))

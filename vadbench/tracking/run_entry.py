@@ -15,7 +15,7 @@ import yaml
 
 from vadbench.config.schema import without
 from vadbench.files import digest_of
-from vadbench.runs.run_folder import RunFolder
+from vadbench.runs.run_folder import RunFolder, leaves
 
 FINGERPRINT = "vadbench.fingerprint"
 """Tag by which an entry is found again."""
@@ -150,7 +150,7 @@ def _params(names: Mapping[str, Any], config: Mapping[str, Any], seed: Any) -> d
     found: dict[str, Any] = {**names, "seed": seed}
     for group, values in without(config, "shown").items():
         if isinstance(values, Mapping):
-            found.update(_leaves(values, f"{group}."))
+            found.update({k: v for k, v in leaves(values, f"{group}.") if not k.endswith(".name")})
     return {safe_name(k): str(v)[:_PARAM] for k, v in found.items() if v is not None}
 
 
@@ -208,14 +208,6 @@ def _files(folder: Path) -> Iterator[Path]:
 def dataset_digest(data: Mapping[str, Any]) -> str:
     """Return the digest of a dataset, short enough for MLflow."""
     return str(data.get("digest") or "unknown")[:_DIGEST]
-
-
-def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _finite(value: Any) -> bool:

@@ -134,3 +134,12 @@ def test_mistakes_are_explained(capsys: pytest.CaptureFixture) -> None:
     ):
         assert weights(*words) == 2
         assert said in capsys.readouterr().err
+
+
+def test_a_backbone_from_a_plug_in_needs_no_file(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    plugin = Path(__file__).resolve().parents[3] / "examples" / "plugins" / "backbone.py"
+    monkeypatch.setenv(registry.VARIABLE, str(plugin))
+    assert weights("model=fuvas", "backbone=patch_colours") == 0
+    assert capsys.readouterr().out == "No weights are needed.\n"

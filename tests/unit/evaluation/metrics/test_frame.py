@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from sklearn import metrics as sklearn_metrics
 from torchmetrics.functional.classification import binary_auroc, binary_average_precision
 
+from tests.baselines import random_scores
 from tests.unit.evaluation import inputs, references
 from vadbench.errors import ConfigError, DataError
 from vadbench.evaluation import (
@@ -24,7 +25,6 @@ from vadbench.evaluation import (
     roc_curve,
     undefined_videos,
 )
-from vadbench.evaluation.baselines import random_scores
 
 METRICS = [
     (frame_auroc, references.auroc),

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 
+from tests.baselines import position_scores, random_scores
 from vadbench.evaluation import (
     apply,
     average_precision,
@@ -22,7 +23,6 @@ from vadbench.evaluation import (
     protocol_card,
     protocol_names,
 )
-from vadbench.evaluation.baselines import position_scores, random_scores
 
 
 @pytest.fixture

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from filelock import FileLock
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
@@ -90,6 +89,8 @@ def generate(config: SyntheticConfig) -> Path:
     folder = root / f"synthetic-{key}"
     if (folder / "manifest.json").is_file():
         return folder
+    from filelock import FileLock  # slow to import, and naming the datasets needs no lock
+
     try:
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / f".synthetic-{key}.lock"):
