@@ -150,7 +150,7 @@ def _params(names: Mapping[str, Any], config: Mapping[str, Any], seed: Any) -> d
     found: dict[str, Any] = {**names, "seed": seed}
     for group, values in without(config, "shown").items():
         if isinstance(values, Mapping):
-            found.update({k: v for k, v in leaves(values, f"{group}.") if not k.endswith(".name")})
+            found.update(leaves(values, f"{group}."))
     return {safe_name(k): str(v)[:_PARAM] for k, v in found.items() if v is not None}
 
 
