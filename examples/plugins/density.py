@@ -26,8 +26,8 @@ class Diagonal(plugins.BaseDensityEstimator):
 
     def fit(self, features, groups, remember=None):
         """Learn mean and variance of ``features (N, D)``."""
-        self.mean = features.mean(axis=0)
-        self.variance = features.var(axis=0) + self.floor
+        self.mean = features.mean(axis=0, dtype=np.float64)
+        self.variance = features.var(axis=0, dtype=np.float64) + self.floor
 
     def raw(self, features):
         """Return ``float64 (M,)`` of ``features (M, D)``."""

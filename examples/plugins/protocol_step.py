@@ -19,6 +19,7 @@ class ExponentialConfig:
 @plugins.protocol_step("exponential", config=ExponentialConfig, look_ahead=lambda config, dataset: 0)
 def exponential(config, scores, dataset):
     """Return smoothed ``scores (T,)``."""
+    smooth = scores.copy()
     for frame in range(1, len(scores)):
-        scores[frame] = config.keep * scores[frame - 1] + (1 - config.keep) * scores[frame]
-    return scores
+        smooth[frame] = config.keep * smooth[frame - 1] + (1 - config.keep) * scores[frame]
+    return smooth

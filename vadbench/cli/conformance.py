@@ -1,0 +1,62 @@
+"""``check --plugin FILE``: whether all parts that plug-in files register keep their contracts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from vadbench import registry
+from vadbench.data import check
+from vadbench.errors import ConfigError
+
+USAGE = """
+python -m vadbench check --plugin FILE
+
+Says whether all parts that the file registers keep the contracts of their kinds, on small made-up inputs: scores of the
+right length, deterministic, independent of order, batch size and labels, cached under all that they depend on. Exit
+status 1 if one does not."""
+
+
+def run(words: list[str]) -> int:
+    """``python -m vadbench check``: of plug-ins where files are loaded and nothing else is said, else of a dataset."""
+    files = registry.plugin_files()
+    if not words and files:
+        return _check_plugins(files)
+    status = check.run(words)
+    if not words or {"--help", "-h"} & set(words):
+        print(USAGE)
+    return status
+
+
+def _check_plugins(files: list[str]) -> int:
+    from vadbench import testing
+
+    checks: dict[str, Callable[[str], list[str]]] = {
+        "dataset": testing.check_dataset,
+        "backbone": testing.check_backbone,
+        "density": testing.check_density,
+        "model": testing.check_detector,
+        "protocol_step": testing.check_protocol_step,
+        "metric": testing.check_metric,
+    }
+    parts = [part for kind in (*checks, "launcher") for part in registry.outside(kind) if part.origin in files]
+    if not parts:
+        raise ConfigError(f"{', '.join(files)}: registers no part; see docs/extending.md for the decorators")
+    return max(_check(part, checks.get(part.kind)) for part in parts)
+
+
+def _check(part: registry.Part, check: Callable[[str], list[str]] | None) -> int:
+    """Check one part and print what holds or fails; 1 if something does."""
+    name, failed = f"{part.kind.replace('_', ' ')} {part.name} ({part.origin})", ""
+    if check is None:
+        print(f"{name}: there is no check of this kind")
+        return 0
+    try:
+        held: tuple[str, ...] = tuple(check(part.name))
+    except ConfigError as error:
+        held, failed = (), f"can't be checked: {error}"
+    except AssertionError as error:
+        held, failed = getattr(error, "held", ()), f"fails: {error}"
+    print(f"{name}: {failed or 'holds'}")
+    for line in held:
+        print(f"  - {line}")
+    return 1 if failed else 0
