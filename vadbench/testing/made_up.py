@@ -28,9 +28,9 @@ class WritableFrames(ArraySource):
 
 
 def dataset(n_frames: int) -> Dataset:
-    """Three training and three test videos of about ``n_frames``, the test videos with labels and masks."""
+    """Three training and two test videos of about ``n_frames``, the test videos with labels and masks."""
     train = tuple(_video(f"train_{number}", n_frames + number, runs=False) for number in range(3))
-    test = tuple(_video(f"test_{number}", n_frames + 2 * number, runs=True) for number in range(3))
+    test = tuple(_video(f"test_{number}", n_frames + 2 * number, runs=True) for number in range(2))
     return Dataset("made_up", train, test, label_source="drawn")
 
 

@@ -12,13 +12,13 @@ from vadbench.config.schema import RunConfig
 
 
 def variants(config: RunConfig, groups: Collection[str], fixed: Collection[str]) -> Iterator[tuple[str, RunConfig]]:
-    """Yield (key, ``config`` with another valid value of it) for every key of ``groups`` but those ``fixed``.
+    """Yield (key, ``config`` with another valid value of it) for every key of ``groups`` but ``fixed`` keys and groups.
 
     Values come from the key's type and default: the other choices, numbers near by. Free text is left as it is.
     """
     for group in groups:
         part = getattr(config, group)
-        for key, changed in part_variants(part) if part is not None else ():
+        for key, changed in part_variants(part) if part is not None and group not in fixed else ():
             if f"{group}.{key}" not in fixed:
                 yield f"{group}.{key}", replace(config, **{group: changed})
 
