@@ -31,6 +31,7 @@ ORDER = [
     {"report", "tracking"},
     {"experiment"},
     {"sweep"},
+    {"testing"},
     {"cli", "__main__"},
     {"plugins"},
 ]

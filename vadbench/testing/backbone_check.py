@@ -20,7 +20,16 @@ from vadbench.errors import ConfigError, DataError
 from vadbench.models.clips.extractor import ClipExtractor
 from vadbench.models.registry import build
 from vadbench.testing import made_up
-from vadbench.testing.require import is_close, one_kernel, require, require_close, require_finite, require_same, run_checks, unchanged
+from vadbench.testing.require import (
+    is_close,
+    one_kernel,
+    require,
+    require_close,
+    require_finite,
+    require_same,
+    run_checks,
+    unchanged,
+)
 from vadbench.testing.variants import variants, with_random_weights
 
 

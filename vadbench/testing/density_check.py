@@ -83,7 +83,7 @@ def _checks(part: registry.Part, config: Any, fixed: Collection[str]) -> Iterabl
 
 
 def _check_locations(part: registry.Part, config: Any, density: BaseDensityEstimator, scores: np.ndarray) -> None:
-    """Maps of whole vectors add up to the scores, and one density for each location is each by itself."""
+    """Require maps that add up to the scores, and densities of locations that are each by itself."""
     features, groups, new = made_up.vectors()
     if density.has_location_energy:
         energy = density.location_energy(new, _MAP)
@@ -102,7 +102,7 @@ def _check_locations(part: registry.Part, config: Any, density: BaseDensityEstim
 def _check_keys(
     config: Any, density: BaseDensityEstimator, fitted: Callable[..., BaseDensityEstimator], fixed: Collection[str]
 ) -> None:
-    """What one configuration memoizes does not change the scores of another."""
+    """Require that what one configuration memoizes does not change the scores of another."""
     new, memo = made_up.vectors()[2], {}
 
     def remember(spec: dict[str, Any] | None) -> Remember:

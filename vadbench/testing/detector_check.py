@@ -112,9 +112,11 @@ def _checks(config: RunConfig, groups: Collection[str], fixed: Collection[str]) 
         _check_maps(video, first.videos[video.id], again.videos[video.id], fault)
     yield "the same scores and maps to the bit for a seed"
     yield "maps and regions that fit their video" if first.videos[data.test[0].id].maps is not None else "no maps"
-    for split in ("train", "test"):
-        turned = replace(data, **{split: getattr(data, split)[::-1]})
-        require_close(first.scores, _run(config, turned).scores, f"depends on the order of the {split} videos")
+    for which, turned in (
+        ("training", replace(data, train=data.train[::-1])),
+        ("test", replace(data, test=data.test[::-1])),
+    ):
+        require_close(first.scores, _run(config, turned).scores, f"depends on the order of the {which} videos")
     yield "scores that do not depend on the order of the videos"
     larger = replace(config, runtime=replace(config.runtime, batch_size=config.runtime.batch_size + 2))
     require_close(first.scores, _run(larger, data).scores, "depends on the batch size (runtime.batch_size)")
@@ -132,8 +134,9 @@ def _n_frames(config: RunConfig) -> int:
     """Enough for three clips of the backbone."""
     if config.backbone is None:
         return 12
-    span = (config.backbone.clip_length - 1) * config.backbone.frame_step + 1
-    return max(12, span + 2 * int(config.backbone.clip_stride))
+    span: int = (config.backbone.clip_length - 1) * config.backbone.frame_step + 1
+    stride: int = config.backbone.clip_stride
+    return max(12, span + 2 * stride)
 
 
 def _pixels(video: Video) -> np.ndarray:
@@ -160,7 +163,7 @@ def _check_maps(video: Video, scores: VideoScores, again: VideoScores, not_deter
 
 
 def _check_labels(config: RunConfig, data: Dataset, first: _Outcome) -> None:
-    """Scores are the same with other labels, and without any."""
+    """Require the same scores with other labels, and without any."""
     unlabelled = tuple(replace(video, labels=None, masks=None) for video in data.test)
     inverted = tuple(replace(v, labels=~v.labels, masks=None) for v in data.test if v.labels is not None)
     train = tuple(replace(v, labels=np.arange(v.n_frames) % 3 == 0) for v in data.train)
@@ -177,7 +180,7 @@ def _check_labels(config: RunConfig, data: Dataset, first: _Outcome) -> None:
 
 
 def _check_keys(config: RunConfig, data: Dataset, first: _Outcome, others: Iterable[tuple[str, RunConfig]]) -> None:
-    """A key that changes the scores changes what features and fits are stored under, and the key of the run."""
+    """Require that a key that changes the scores changes the specs of features and fits, and the key of the run."""
     store = MemoryStore()
     _run(config, data, store)
     for key, other in others:

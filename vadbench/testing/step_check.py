@@ -14,7 +14,7 @@ from vadbench.config.schema_errors import describe
 from vadbench.errors import ConfigError
 from vadbench.evaluation.protocols.steps import Kept, Videos, run_step
 from vadbench.testing import made_up
-from vadbench.testing.require import require, require_close, require_finite, require_same, run_checks, unchanged
+from vadbench.testing.require import require_close, require_finite, require_same, run_checks, unchanged
 
 
 def check_protocol_step(step: str | Mapping[str, Any], dataset: str = "made_up") -> list[str]:
@@ -57,7 +57,7 @@ def _checks(part: registry.Part, config: Any, dataset: str) -> Iterable[str]:
 
 
 def _looks_ahead(config: Any, videos: Videos, after: Videos, dataset: str, ahead: int) -> None:
-    """The scores of frames more than ``ahead`` before a change stay as they are."""
+    """Require that the scores of frames more than ``ahead`` before a change stay as they are."""
     changed = {}
     for video, kept in videos.items():
         scores = kept.scores.copy()

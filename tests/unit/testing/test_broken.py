@@ -1,4 +1,4 @@
-"""Every fault that conformance must catch is caught by name: each broken plug-in is an example with one line changed."""
+"""Every fault that conformance must catch is caught by name; a broken plug-in is an example with one line changed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SEPARATION = "return (scores[labels].mean() - scores[~labels].mean()) / scores.s
 SMOOTH = "smooth = scores.copy()"
 SOURCE = "plugins.ArraySource(frames)"
 
-MAPS = '''class Maps:
+MAPS = """class Maps:
     def __init__(self, n_frames, shape):
         self.n_frames, self.shape = n_frames, shape
 
@@ -35,7 +35,7 @@ MAPS = '''class Maps:
         return np.zeros((4, 4), np.float32)
 
 
-@plugins.model('''
+@plugins.model("""
 
 FLICKER = '''class Flicker(plugins.ArraySource):
     """Frames that are others at every pass."""
@@ -92,7 +92,7 @@ BROKEN = [
         "model",
         "self.density.fit(np.concatenate(rows), groups)",
         "self.density.fit(rows[0], groups[: len(rows[0])])",
-        "depends on the order of the train videos",
+        "depends on the order of the training videos",
     ),
     (
         "model",
@@ -115,7 +115,12 @@ BROKEN = [
         "reads training labels",
     ),
     ("model", '{"extractor": "histograms", "bins": self.bins}', '{"extractor": "histograms"}', "the key model.bins"),
-    ("model", "rows = [np.histogram(f,", "rows = [np.histogram(f.__imul__(2),", "changes its inputs: the frames of video"),
+    (
+        "model",
+        "rows = [np.histogram(f,",
+        "rows = [np.histogram(f.__imul__(2),",
+        "changes its inputs: the frames of video",
+    ),
     ("model", SCORES, SCORES.replace("=bool)", "=bool), Maps(len(scores) - 1, (4, 4))"), "are 11 for 12 frames"),
     ("model", SCORES, SCORES.replace("=bool)", "=bool), Maps(len(scores), (4, 4))"), "at the size (48, 64) have the"),
     # Backbones.
@@ -134,7 +139,12 @@ BROKEN = [
     # Metrics.
     ("metric", SEPARATION, f"{SEPARATION} + scores[0]", "depends on the order of the videos"),
     ("metric", SEPARATION, f"{SEPARATION} + np.random.rand()", "is not deterministic"),
-    ("metric", SEPARATION, f"scores_by_video['video_0'] *= 2; {SEPARATION}", "changes its inputs: the scores of video_0"),
+    (
+        "metric",
+        SEPARATION,
+        f"scores_by_video['video_0'] *= 2; {SEPARATION}",
+        "changes its inputs: the scores of video_0",
+    ),
     ("metric", SEPARATION, 'return float("nan")', "is nan where both classes are present"),
     ("metric", SEPARATION, "return scores", "returns ndarray and not one number"),
     (
@@ -168,6 +178,37 @@ def test_a_broken_part_is_caught_by_name(
     said = capsys.readouterr().out
     (failed,) = [one for one in said.splitlines() if ": fails: " in one]
     assert failed.startswith(example.replace("_", " ")) and str(path) in failed and fault in failed
+
+
+def test_a_key_that_is_no_part_of_the_run_s_key_may_not_change_scores(tmp_path: Path, capsys: Any) -> None:
+    text = (EXAMPLES / "model.py").read_text()
+    text = text.replace("bins: int = 16", "bins: int = 16\n    visualizer: bool = True")
+    text = text.replace("run.density\n", "run.density\n        self.factor = 2 - config.visualizer\n")
+    text = text.replace(HISTOGRAM, f"{HISTOGRAM} * self.factor")
+    path = tmp_path / "broken.py"
+    path.write_text(text)
+    assert main(["--plugin", str(path), "check", "--plugin", str(EXAMPLES / "density.py")]) == 1
+    assert "the key model.visualizer changes the scores but not the key of the run" in capsys.readouterr().out
+
+
+def test_a_part_that_can_not_be_built_and_a_file_without_parts_are_said(tmp_path: Path, capsys: Any) -> None:
+    assert main(["check", "--plugin", str(EXAMPLES / "model.py")]) == 1
+    assert "can't be checked: density=diagonal: there is no such density" in capsys.readouterr().out
+
+
+def test_a_file_that_registers_nothing_is_said(tmp_path: Path, capsys: Any) -> None:
+    path = tmp_path / "nothing.py"
+    path.write_text("")
+    assert main(["check", "--plugin", str(path)]) == 2
+    assert f"{path}: registers no part" in capsys.readouterr().err
+
+
+def test_a_dataset_is_checked_as_ever_with_a_plug_in_given(tmp_path: Path, capsys: Any) -> None:
+    assert main(["check", "squares", "--plugin", str(EXAMPLES / "dataset.py")]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("squares: None") and "labels and masks agree in all 160 frames of 4 videos" in said
+    assert main(["check", "--plugin", str(EXAMPLES / "dataset.py"), "--help"]) == 0
+    assert "compare=labels.npy" in (said := capsys.readouterr().out) and "check --plugin FILE" in said
 
 
 @pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
