@@ -204,7 +204,7 @@ def test_a_file_that_registers_nothing_is_said(tmp_path: Path, capsys: Any) -> N
 
 
 def test_a_dataset_is_checked_as_ever_with_a_plug_in_given(tmp_path: Path, capsys: Any) -> None:
-    assert main(["check", "squares", "--plugin", str(EXAMPLES / "dataset.py")]) == 0
+    assert main(["check", "squares", "--deep", "--plugin", str(EXAMPLES / "dataset.py")]) == 0
     said = capsys.readouterr().out
     assert said.startswith("squares: None") and "labels and masks agree in all 160 frames of 4 videos" in said
     assert main(["check", "--plugin", str(EXAMPLES / "dataset.py"), "--help"]) == 0

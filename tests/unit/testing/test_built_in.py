@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,12 @@ from vadbench.backbones.publishers import FACTS
 from vadbench.density.base import BaseDensityEstimator
 from vadbench.evaluation.evaluate import evaluate
 from vadbench.evaluation.protocols.protocol import load_protocol, protocol_names
+from vadbench.models.ai_vad.keys import AiVadConfig
 from vadbench.testing import made_up
 
 # What keeps a part small: everything else is as it comes.
 STREAMS = ("model.use_pose_features", "model.use_deep_features")
+OF_STREAMS = [f"model.{key.name}" for key in fields(AiVadConfig) if key.name.startswith(("pose_", "deep_"))]
 SMALL_MODEL = {
     "ai_vad": ["regions=none", "flow=dis", *(f"{key}=false" for key in STREAMS), "model.velocity_crop_size=16"]
 }
@@ -56,7 +58,7 @@ def test_models(name: str) -> None:
     words = [*SMALL_MODEL.get(name, [])]
     if "backbone" in registry.get("model", name).facts or name in ("fuvas", "clip_density"):
         words.append("backbone=flow_grid")
-    held = testing.check_detector(name, *words, fixed=(*STREAMS, "regions", "flow"))
+    held = testing.check_detector(name, *words, fixed=(*STREAMS, *OF_STREAMS, "regions", "flow"))
     assert "scores that do not depend on the batch size" in held and "no look at labels, masks or tracks" in held
 
 
