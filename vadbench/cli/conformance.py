@@ -53,7 +53,8 @@ def _check(part: registry.Part, check: Callable[[str], list[str]] | None) -> int
     try:
         held: tuple[str, ...] = tuple(check(part.name))
     except ConfigError as error:
-        held, failed = (), f"can't be checked: {error}"
+        give = f"vadbench.testing.{check.__name__}({part.name!r}, ...) takes overrides"
+        held, failed = (), f"can't be checked as it comes: {error} ({give})"
     except AssertionError as error:
         held, failed = getattr(error, "held", ()), f"fails: {error}"
     print(f"{name}: {failed or 'holds'}")

@@ -125,6 +125,9 @@ def _checks(config: RunConfig, groups: Collection[str], fixed: Collection[str]) 
     yield "no look at labels, masks or tracks"
     _check_keys(config, data, first, variants(config, groups, fixed))
     yield "no key that changes scores and not the spec"
+    if hasattr(first.detector, "frames_ahead"):
+        _check_frames_ahead(data.test[-1], first)
+        yield "no score that depends on more later frames than frames_ahead"
     if hasattr(first.detector, "state"):
         _check_state(config, data, first)
         yield "a fit that is saved and loaded scores the same to the bit"
@@ -199,6 +202,17 @@ def _check_keys(config: RunConfig, data: Dataset, first: _Outcome, others: Itera
 def _key(config: RunConfig, detector: Detector) -> str:
     values: Mapping[str, Any] = asdict(config)
     return fingerprint(values, detector.extractor.outputs(), "", "")
+
+
+def _check_frames_ahead(video: Video, first: _Outcome) -> None:
+    """Require that the scores of frames more than ``frames_ahead`` before a change stay as they are."""
+    frames, ahead = _pixels(video).copy(), first.detector.frames_ahead
+    frames[-4:] = 255 - frames[-4:, ::-1]
+    changed = replace(video, source=made_up.WritableFrames(frames, video.id))
+    scores = first.detector.score(changed, MemoryStore().get(first.detector.extractor, changed)).scores
+    kept = slice(max(0, video.n_frames - 4 - ahead))
+    fault = f"says frames_ahead={ahead}, and scores depend on later frames"
+    require_close(first.videos[video.id].scores[kept], scores[kept], fault)
 
 
 def _check_state(config: RunConfig, data: Dataset, first: _Outcome) -> None:
