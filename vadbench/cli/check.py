@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vadbench import registry
+from vadbench.cli.conformance import check_plugins
 from vadbench.config.compose import compose
 from vadbench.data.check import check, format_report
 from vadbench.data.datasets.folder_layout import near_folder
@@ -12,14 +13,22 @@ from vadbench.errors import ConfigError, DataError, nearest
 
 USAGE = """\
 python -m vadbench check [dataset=]<name> [dataset.root=...] [--deep] [compare=labels.npy,other.mat]
+python -m vadbench check --plugin FILE
 
 Says what is in a dataset's folder: tree, counts against the official ones, labels against masks, what is missing or
 damaged, digests. --deep decodes every frame and compares original files byte for byte. compare= says how label files of
-other origin differ from the official ones. Exit status 1 if there are problems; missing videos are one."""
+other origin differ from the official ones. Exit status 1 if there are problems; missing videos are one.
+
+--plugin FILE alone says whether all parts that the file registers keep the contracts of their kinds, on small made-up
+inputs: scores of the right length, deterministic, independent of order, batch size and labels, cached under all that
+they depend on. Exit status 1 if one does not."""
 
 
 def run(words: list[str]) -> int:
     """``python -m vadbench check``, see :data:`USAGE`; 0, or 1 if there are problems."""
+    files = registry.plugin_files()
+    if not words and files:
+        return check_plugins(files)
     if not words or "--help" in words or "-h" in words:
         print(USAGE)
         return 0

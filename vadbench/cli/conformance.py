@@ -5,29 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vadbench import registry
-from vadbench.data import check
 from vadbench.errors import ConfigError
 
-USAGE = """
-python -m vadbench check --plugin FILE
 
-Says whether all parts that the file registers keep the contracts of their kinds, on small made-up inputs: scores of the
-right length, deterministic, independent of order, batch size and labels, cached under all that they depend on. Exit
-status 1 if one does not."""
-
-
-def run(words: list[str]) -> int:
-    """``python -m vadbench check``: of plug-ins where files are loaded and nothing else is said, else of a dataset."""
-    files = registry.plugin_files()
-    if not words and files:
-        return _check_plugins(files)
-    status = check.run(words)
-    if not words or {"--help", "-h"} & set(words):
-        print(USAGE)
-    return status
-
-
-def _check_plugins(files: list[str]) -> int:
+def check_plugins(files: list[str]) -> int:
+    """Print for every part that ``files`` register what holds or fails; 0, or 1 if something fails."""
     from vadbench import testing
 
     checks: dict[str, Callable[[str], list[str]]] = {
