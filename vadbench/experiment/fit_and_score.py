@@ -17,6 +17,7 @@ from tqdm import tqdm
 from vadbench.data.video import Dataset, Video
 from vadbench.density.base import Remember
 from vadbench.errors import VadbenchError, one_of
+from vadbench.experiment.allocator import keep_freed_memory, release_freed_memory
 from vadbench.models.base import Detector, Features, VideoScores
 from vadbench.models.clips.to_frames import ClipMaps
 from vadbench.store.features import MemoryStore, Store, keys_of
@@ -63,12 +64,14 @@ def score_dataset(
     if store is None:
         store = MemoryStore()
     timings: dict[str, float] = {}
+    keep_freed_memory()
     detector.extractor.prepare(dataset.train)
     with timed(timings, "extract_train"):
         train = {v.id: store.get(detector.extractor, v) for v in _bar(dataset.train, "training videos", progress)}
     # Before the fit, so that what the fit found and what the network holds while it runs are never in memory together.
     with timed(timings, "extract_test"):
         test = {v.id: store.get(detector.extractor, v) for v in _bar(dataset.test, "test videos", progress)}
+    release_freed_memory()
     with timed(timings, "fit"):
         keys = [keys_of(detector.extractor, v, store.dtype) for v in dataset.train]
         outside = {"plugins": dict(plugins)} if plugins else {}

@@ -102,11 +102,15 @@ def extract(wanted: Sequence[Pass], store: FeatureStore, rank: int, world: int, 
     After that every feature is there: the last videos are being made by others, and opening them waits for that. A
     video that can't be extracted is logged here and reported by the points that need it.
     """
+    from vadbench.experiment.allocator import keep_freed_memory, release_freed_memory
     from vadbench.sweep.passes import shares
 
+    keep_freed_memory()
     turns = range(world if help_others else 1)
     mine = [(one, v) for turn in turns for one in wanted for v in shares(one.videos, world)[(rank + turn) % world]]
-    return sum(not _extract_one(one, video, store) for one, video in mine)
+    failed = sum(not _extract_one(one, video, store) for one, video in mine)
+    release_freed_memory()
+    return failed
 
 
 def _extract_one(one: Pass, video: Video, store: FeatureStore) -> bool:
