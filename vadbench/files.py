@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import mmap
 import os
 import socket
 import tempfile
@@ -11,9 +12,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from vadbench.errors import StoreError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 BARRED = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -159,3 +163,13 @@ def explain(error: OSError) -> str | None:
         return None
     hint = " Make it accessible, or choose another place." if error.errno in BARRED else ""
     return f"{error.filename}: {error.strerror}.{hint}"
+
+
+def drop_pages(array: np.ndarray) -> None:
+    """Forget the pages of a memory-mapped array that were read: they stay in the system's cache, but no longer count as
+    memory of this process. Nothing is done to an array in memory."""
+    base: Any = array
+    while base is not None and not isinstance(base, mmap.mmap):
+        base = base.obj if isinstance(base, memoryview) else getattr(base, "base", None)
+    if base is not None and hasattr(mmap, "MADV_DONTNEED"):
+        base.madvise(mmap.MADV_DONTNEED)

@@ -23,6 +23,7 @@ from vadbench.files import (
     cache_folder,
     clear_leftovers,
     digest_of,
+    drop_pages,
     explain,
     fetching,
     is_full,
@@ -30,6 +31,7 @@ from vadbench.files import (
     replacing,
     write_atomically,
 )
+from vadbench.store import arrays
 
 SMALL = ["dataset=synthetic", "dataset.n_test=1", "dataset.n_train=1", "dataset.n_frames=24", "tracking=none"]
 
@@ -189,3 +191,22 @@ def test_a_file_is_fetched_whole_with_its_size(tmp_path: Path) -> None:
 @pytest.mark.parametrize("what", ["urlopen(", "os.fsync(", "XDG_CACHE", "os.replace(", "read_bytes()).hexdigest("])
 def test_files_are_written_fetched_and_digested_in_one_module(what: str) -> None:
     assert [path.name for path in MODULES if what in path.read_text()] in (["files.py"], [])
+
+
+def _mapped_mb() -> float:
+    return int(Path("/proc/self/status").read_text().split("RssFile:")[1].split()[0]) / 1e3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_dropped_pages_no_longer_count_and_read_the_same(tmp_path):
+    values = np.random.default_rng(0).normal(size=(4000, 1000))  # 32 MB
+    with (tmp_path / "a").open("wb") as file:
+        arrays.write(file, {"x": values})
+    found = arrays.read(tmp_path / "a")["x"]
+    total = found.sum()
+    read = _mapped_mb()
+    drop_pages(found[3:].reshape(-1))  # a view of a view
+    assert read - _mapped_mb() > 25
+    assert found.sum() == total
+    drop_pages(values)  # nothing is mapped: nothing is done
+    np.testing.assert_array_equal(found, values)

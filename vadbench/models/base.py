@@ -5,7 +5,7 @@ Shape legend: T frames, H W pixels, h w feature grid.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -44,7 +44,11 @@ class Extractor(Protocol):
         ``source``. That optional attribute is another extractor (or None) whose outputs a store makes first, and once
         for all that build on them; they are not part of :meth:`outputs`, whose specs must say what they depend on.
 
-        An extractor may have ``merged(others)``: one extractor whose outputs are those of this one and of ``others``,
+        An extractor may have ``pieces(video, wanted, have)``, an iterator of what :meth:`extract` returns: joined along
+        the first axis of every array, the pieces are it to the bit. A store writes them as they come, so that a long
+        video needs no more memory than a short one.
+
+        It may have ``merged(others)``: one extractor whose outputs are those of this one and of ``others``,
         under the same specs, made in one pass; None where there is none.
         """
 
@@ -54,6 +58,16 @@ def merged(extractor: Extractor, others: Sequence[Extractor]) -> Extractor | Non
     merge = getattr(extractor, "merged", None)
     together: Extractor | None = merge(others) if merge is not None else None
     return together
+
+
+def joined(pieces: Iterable[Mapping[str, Features]]) -> dict[str, Features]:
+    """Return what an extractor's ``pieces`` are together, in memory."""
+    parts: dict[str, dict[str, list[np.ndarray]]] = {}
+    for piece in pieces:
+        for output, arrays in piece.items():
+            for name, array in arrays.items():
+                parts.setdefault(output, {}).setdefault(name, []).append(array)
+    return {output: {name: np.concatenate(found) for name, found in arrays.items()} for output, arrays in parts.items()}
 
 
 def source_of(extractor: Extractor) -> Extractor | None:

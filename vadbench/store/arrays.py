@@ -10,13 +10,15 @@ import hashlib
 import json
 import mmap
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-_CHUNK = 1 << 24
+from vadbench.files import drop_pages
+
+_CHUNK = 1 << 22
 
 _CODES = {
     "float64": "F64",
@@ -41,33 +43,54 @@ def lowered(arrays: Mapping[str, np.ndarray], dtype: str) -> tuple[dict[str, np.
     An array whose finite values would overflow (float16 ends at 65504) is kept in float32 and named in the list.
     Integers and booleans pass as they are; nothing is ever widened.
     """
+    targets, kept = precisions(arrays, dtype)
+    return {name: np.asarray(array).astype(targets[name], copy=False) for name, array in arrays.items()}, kept
+
+
+def precisions(arrays: Mapping[str, np.ndarray], dtype: str) -> tuple[dict[str, np.dtype], list[str]]:
+    """Return in which type :func:`lowered` keeps each array, and the names of those that ``dtype`` can't hold."""
     target, kept = np.dtype(dtype), []
-    out: dict[str, np.ndarray] = {}
+    types: dict[str, np.dtype] = {}
     for name, given in arrays.items():
         array = np.asarray(given)
+        types[name] = array.dtype
         if array.dtype.kind == "f" and array.dtype.itemsize > target.itemsize:
-            largest = float(np.max(np.abs(array), initial=0.0, where=np.isfinite(array)))
-            fits = largest <= float(np.finfo(target).max)
+            fits = _largest(array) <= float(np.finfo(target).max)
+            types[name] = target if fits else np.dtype(np.float32)
             if not fits:
                 kept.append(name)
-            array = array.astype(target if fits else np.float32)
-        out[name] = array
-    return out, kept
+    return types, kept
 
 
-def write(file: IO[bytes], arrays: Mapping[str, np.ndarray]) -> tuple[str, int]:
-    """Write ``arrays`` to ``file``; returns (SHA-256 hex digest, bytes written)."""
+def _largest(array: np.ndarray) -> float:
+    """Largest finite magnitude."""
+    blocks = (np.abs(block) for block in _blocks(array))
+    return max((float(np.max(b, initial=0.0, where=np.isfinite(b))) for b in blocks), default=0.0)
+
+
+def _blocks(array: np.ndarray) -> Iterator[np.ndarray]:
+    """Flat blocks of a bounded size; pages of a memory-mapped array are dropped after each."""
+    flat = np.ascontiguousarray(array).reshape(-1)
+    for start in range(0, flat.size, _CHUNK):
+        yield flat[start : start + _CHUNK]
+        drop_pages(array)
+
+
+def write(
+    file: IO[bytes], arrays: Mapping[str, np.ndarray], types: Mapping[str, np.dtype] | None = None
+) -> tuple[str, int]:
+    """Write ``arrays`` to ``file``, in ``types`` where these are given; returns (SHA-256 hex digest, bytes written)."""
+    types = types or {name: array.dtype for name, array in arrays.items()}
     # Widest items first keeps every array aligned to its item size without padding between arrays.
-    order = sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name))
+    order = sorted(arrays, key=lambda name: (-types[name].itemsize, name))
     header: dict[str, Any] = {}
     offset = 0
     for name in order:
-        array = arrays[name]
-        code = _CODES.get(array.dtype.name)
+        code, size = _CODES.get(types[name].name), arrays[name].size * types[name].itemsize
         if code is None:
-            raise TypeError(f"array {name!r} has dtype {array.dtype}, which can't be stored; use one of {list(_CODES)}")
-        header[name] = {"dtype": code, "shape": list(array.shape), "data_offsets": [offset, offset + array.nbytes]}
-        offset += array.nbytes
+            raise TypeError(f"array {name!r} has dtype {types[name]}, which can't be stored; use one of {list(_CODES)}")
+        header[name] = {"dtype": code, "shape": list(arrays[name].shape), "data_offsets": [offset, offset + size]}
+        offset += size
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     sha, size = hashlib.sha256(), 0
@@ -80,12 +103,8 @@ def write(file: IO[bytes], arrays: Mapping[str, np.ndarray]) -> tuple[str, int]:
 
     put(len(text).to_bytes(8, "little") + text)
     for name in order:
-        array = arrays[name]
-        little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-        if little.size:
-            flat = memoryview(little.reshape(-1).view(np.uint8).data)
-            for start in range(0, len(flat), _CHUNK):
-                put(flat[start : start + _CHUNK])
+        for block in _blocks(arrays[name]):
+            put(memoryview(block.astype(types[name].newbyteorder("<"), copy=False).view(np.uint8).data))
     return sha.hexdigest(), size
 
 

@@ -101,13 +101,17 @@ class Entry:
             _verified[self.data] = mark
         return None
 
-    def write(self, content: Mapping[str, np.ndarray], note: Mapping[str, Any]) -> int:
-        """Write arrays, then manifest; returns the bytes of the arrays. OSError leaves nothing behind."""
+    def write(
+        self, content: Mapping[str, np.ndarray], note: Mapping[str, Any], types: Mapping[str, np.dtype] | None = None
+    ) -> int:
+        """Write arrays, in ``types`` where these are given, then manifest; returns the bytes of the arrays. OSError
+        leaves nothing behind."""
+        types = types or {name: array.dtype for name, array in content.items()}
         self.manifest.parent.mkdir(parents=True, exist_ok=True)
         # A manifest that outlives the arrays it describes would lie while they are being replaced.
         self.manifest.unlink(missing_ok=True)
         with replacing(self.data) as file:
-            sha, size = array_file.write(file, content)
+            sha, size = array_file.write(file, content, types)
         stat = self.data.stat()
         _verified[self.data] = (stat.st_size, stat.st_mtime_ns)
         full = {
@@ -115,7 +119,7 @@ class Entry:
             "key": self.key,
             "sha256": sha,
             "bytes": size,
-            "arrays": {name: {"shape": list(a.shape), "dtype": a.dtype.name} for name, a in content.items()},
+            "arrays": {name: {"shape": list(a.shape), "dtype": types[name].name} for name, a in content.items()},
             "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "host": _HOST,
         }

@@ -10,17 +10,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 from filelock import FileLock
 
 from vadbench.data.video import Video
 from vadbench.errors import StoreError
 from vadbench.models.base import Extractor, Features, source_of, specs_of
-from vadbench.store.arrays import lowered
+from vadbench.store.arrays import lowered, precisions
 from vadbench.store.entry import Entry
 from vadbench.store.faults import explained
 from vadbench.store.key import derived_key, feature_key
 from vadbench.store.prune import prune
 from vadbench.store.remote import Remote, is_remote, local_copy
+from vadbench.store.spool import Spool, spool
 
 log = logging.getLogger(__name__)
 
@@ -243,21 +245,42 @@ class FeatureStore:
         notes: Mapping[str, dict[str, Any]],
     ) -> dict[str, Features]:
         self.counts.remade += sum(entry.complete() for entry in todo.values())
-        started = time.perf_counter()
-        made = extractor.extract(video, list(todo), dict(have))
-        seconds = time.perf_counter() - started
-        self.counts.extract_s += seconds
-        self.counts.misses += len(todo)
-        checked(made, list(todo), video)
-        for name, note in notes.items():
-            # One pass makes all outputs; its time is shared among them so that sums over entries stay true.
-            note["seconds"] = round(seconds / len(todo), 4)
-            note["faults"] = dict(getattr(video.source, "faults", {}))
-            made[name], kept = lowered(made[name], self.dtype)
-            if kept:
-                log.warning("Video %s, %s: %s overflows %s; kept in float32.", video.id, name, kept, self.dtype)
-                note["kept_float32"] = kept
-        return self._write(todo, made, notes, f"writing the features of video {video.id}")
+        writing = f"writing the features of video {video.id}"
+        with spool(self.root) as spooled:
+            started = time.perf_counter()
+            made = self._made(extractor, video, list(todo), have, spooled, writing)
+            seconds = time.perf_counter() - started
+            self.counts.extract_s += seconds
+            self.counts.misses += len(todo)
+            checked(made, list(todo), video)
+            types: dict[str, Mapping[str, np.dtype]] = {}
+            for name, note in notes.items():
+                # One pass makes all outputs; its time is shared among them so that sums over entries stay true.
+                note["seconds"] = round(seconds / len(todo), 4)
+                note["faults"] = dict(getattr(video.source, "faults", {}))
+                types[name], kept = precisions(made[name], self.dtype)
+                if kept:
+                    log.warning("Video %s, %s: %s overflows %s; kept in float32.", video.id, name, kept, self.dtype)
+                    note["kept_float32"] = kept
+            return self._write(todo, made, notes, writing, types)
+
+    def _made(
+        self,
+        extractor: Extractor,
+        video: Video,
+        wanted: list[str],
+        have: Mapping[str, Features],
+        spooled: Spool,
+        writing: str,
+    ) -> dict[str, Features]:
+        """Return what the extractor makes; what comes in pieces is on disk and never whole in memory."""
+        pieces = getattr(extractor, "pieces", None)
+        if pieces is None:
+            return extractor.extract(video, wanted, have)
+        for piece in pieces(video, wanted, have):
+            with explained(self.root, writing):
+                spooled.add(piece)
+        return spooled.arrays()
 
     def _write(
         self,
@@ -265,12 +288,13 @@ class FeatureStore:
         made: Mapping[str, Features],
         notes: Mapping[str, dict[str, Any]],
         what: str,
+        types: Mapping[str, Mapping[str, np.dtype]] | None = None,
     ) -> dict[str, Features]:
         found: dict[str, Features] = {}
         for name, entry in entries.items():
             with explained(self.root, what):
                 entry.sweep_leftovers()
-                self.counts.written_bytes += entry.write(made[name], notes[name])
+                self.counts.written_bytes += entry.write(made[name], notes[name], types[name] if types else None)
             self._used.add(entry.key)
             content = entry.open()
             if content is None:

@@ -5,6 +5,7 @@ Shape legend: N clips, T frames, C channels, H W pixels, t h w feature grid.
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,7 +19,7 @@ from vadbench.backbones.imports import installed_version
 from vadbench.data.readers.prefetch import prefetch
 from vadbench.data.video import Video
 from vadbench.errors import DataError, one_of
-from vadbench.models.base import Extractor, Features
+from vadbench.models.base import Extractor, Features, joined
 from vadbench.models.clips.flow_maps import FlowMaps
 from vadbench.models.clips.resize import check_method, resize, to_bytes
 
@@ -205,29 +206,20 @@ class ClipExtractor:
 
         ``have["flow"]``: the output of :attr:`source`; without it the flow is computed here.
         """
+        return joined(self.pieces(video, wanted, have))
+
+    def pieces(
+        self, video: Video, wanted: Sequence[str], have: Mapping[str, Features]
+    ) -> Iterator[dict[str, Features]]:
+        """Yield what :meth:`extract` returns, a batch of clips at a time."""
         if self._needs_calibration and not self._calibrated:
             self.backbone.calibrate(self._calibration_frames())
             self._calibrated = True
-        starts: list[int] = []
-        features: dict[str, list[np.ndarray]] = {layer: [] for layer in wanted}
-        batch: list[np.ndarray] = []
-        for start, clip in self._clips(video, have.get("flow")):
-            starts.append(start)
-            batch.append(clip)
-            if len(batch) == self.batch_size:
-                self._forward(batch, features)
-        if batch:
-            self._forward(batch, features)
-        return {
-            layer: {"features": np.concatenate(maps), "starts": np.array(starts, dtype=np.int64)}
-            for layer, maps in features.items()
-        }
-
-    def _forward(self, batch: list[np.ndarray], features: dict[str, list[np.ndarray]]) -> None:
-        maps = self.backbone(np.stack(batch))
-        for layer, parts in features.items():
-            parts.append(maps[layer])
-        batch.clear()
+        clips = self._clips(video, have.get("flow"))
+        while batch := list(itertools.islice(clips, self.batch_size)):
+            starts = np.array([start for start, _ in batch], dtype=np.int64)
+            maps = self.backbone(np.stack([clip for _, clip in batch]))
+            yield {layer: {"features": maps[layer], "starts": starts} for layer in wanted}
 
     def _clips(self, video: Video, flow: Features | None = None) -> Iterator[tuple[int, np.ndarray]]:
         """(start, ``(T, ...)``) of every clip, from one pass that holds no more than the frames of one clip."""

@@ -8,7 +8,7 @@ Shape legend: T frames, K directions, h w grid of cells.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from vadbench.backbones import model_zoo
 from vadbench.backbones.flow_grid import FlowGrid
 from vadbench.data.readers.prefetch import prefetch
 from vadbench.data.video import Video
-from vadbench.models.base import Features
+from vadbench.models.base import Features, joined
 
 PERCENTILE = 99.5
 
@@ -44,20 +44,30 @@ class FlowMaps:
         return {"flow": spec}
 
     def extract(self, video: Video, wanted: Sequence[str], have: Mapping[str, Features]) -> dict[str, Features]:
-        """The flow of one video, in one pass that holds two frames at a time."""
-        maps: list[np.ndarray] = []
-        speed: list[float] = []
+        """The flow of one video, in one pass."""
+        return joined(self.pieces(video, wanted, have))
+
+    def pieces(
+        self, video: Video, wanted: Sequence[str], have: Mapping[str, Features]
+    ) -> Iterator[dict[str, Features]]:
+        """Yield what :meth:`extract` returns, frame by frame; two frames are held at a time."""
         before: np.ndarray | None = None
+        waiting: np.ndarray | None = None  # the map of frame 0, until the speed of frame 1 is known
         for frame in prefetch(video.frames()):
             grey = self.bank.grey(frame)
             if before is None:
-                maps.append(self.bank.no_map(grey.shape))
-                speed.append(0.0)
+                waiting = self.bank.no_map(grey.shape)
             else:
                 flow = self.bank.flow(grey, before)
-                maps.append(self.bank.pooled(flow))
-                speed.append(float(np.percentile(np.hypot(flow[..., 0], flow[..., 1]), PERCENTILE)))
+                speed = float(np.percentile(np.hypot(flow[..., 0], flow[..., 1]), PERCENTILE))
+                if waiting is not None:
+                    yield _piece(waiting, speed)
+                    waiting = None
+                yield _piece(self.bank.pooled(flow), speed)
             before = grey
-        if len(speed) > 1:
-            speed[0] = speed[1]
-        return {"flow": {"maps": np.array(maps, dtype=np.float32), "speed": np.array(speed)}}
+        if waiting is not None:
+            yield _piece(waiting, 0.0)
+
+
+def _piece(maps: np.ndarray, speed: float) -> dict[str, Features]:
+    return {"flow": {"maps": maps[None].astype(np.float32, copy=False), "speed": np.array([speed])}}
