@@ -1,4 +1,4 @@
-"""Features that come in pieces: the same entry to the byte, in the memory of a piece, and nothing left after a fault."""
+"""Features that come in pieces: the same entry to the byte, the memory of one piece, nothing left after a fault."""
 
 from __future__ import annotations
 
