@@ -49,6 +49,13 @@ class MaskSource(Protocol):
         """``bool (H, W)``: True where the frame is anomalous."""
 
 
+@dataclass
+class Decoded:
+    """How many frames of a video were handed out, over all passes."""
+
+    frames: int = 0
+
+
 @dataclass(frozen=True)
 class Video:
     """One video with what is known about it.
@@ -63,6 +70,7 @@ class Video:
     tracks: columns frame (from 0), track, x1, y1, x2, y2 (pixels, inclusive corners x1, y1 and exclusive x2, y2), and
         any further columns such as kind; or None.
     scene: camera, where a dataset has several.
+    decoded: counts the frames that were read; shared with changed copies.
     """
 
     id: str
@@ -71,6 +79,7 @@ class Video:
     masks: MaskSource | None = None
     tracks: pd.DataFrame | None = None
     scene: str | None = None
+    decoded: Decoded = field(default_factory=Decoded, compare=False, repr=False)
 
     @property
     def n_frames(self) -> int:
@@ -84,7 +93,9 @@ class Video:
 
     def frames(self) -> Iterator[np.ndarray]:
         """Each frame once, in order, ``uint8 (H, W, 3)`` RGB."""
-        return self.source.frames()
+        for frame in self.source.frames():
+            self.decoded.frames += 1
+            yield frame
 
 
 @dataclass(frozen=True)

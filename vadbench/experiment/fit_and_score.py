@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,10 +18,11 @@ from vadbench.data.video import Dataset, Video
 from vadbench.density.base import Remember
 from vadbench.errors import VadbenchError, one_of
 from vadbench.experiment.allocator import keep_freed_memory, release_freed_memory
-from vadbench.models.base import Detector, Features, VideoScores
+from vadbench.models.base import Detector, Extractor, Features, VideoScores
 from vadbench.models.clips.to_frames import ClipMaps
 from vadbench.store.features import MemoryStore, Store, keys_of
 from vadbench.store.key import digest
+from vadbench.store.one_pass import get_all
 
 Keep = Callable[[VideoScores], VideoScores]
 
@@ -50,6 +51,7 @@ def score_dataset(
     store: Store | None = None,
     keep: Keep = lambda scores: scores,
     progress: str = "off",
+    watching: Sequence[Extractor] = (),
     plugins: Mapping[str, str] | None = None,
 ) -> Scored:
     """Extract what the store lacks, fit, score; usable without any configuration.
@@ -57,6 +59,8 @@ def score_dataset(
     Parameters
     ----------
     store: where features are kept; None keeps them in memory.
+    watching: extractors whose features of labelled test videos will be wanted too; those that can take their frames
+        from the pass that ``detector`` makes.
     keep: may move what a video's scores hold out of memory before the next video is scored.
     progress: "auto" shows bars on a terminal, "on" always, "off" never.
     plugins: digests of the plug-ins that fit, by part: what another version of them remembered is not used.
@@ -70,7 +74,10 @@ def score_dataset(
         train = {v.id: store.get(detector.extractor, v) for v in _bar(dataset.train, "training videos", progress)}
     # Before the fit, so that what the fit found and what the network holds while it runs are never in memory together.
     with timed(timings, "extract_test"):
-        test = {v.id: store.get(detector.extractor, v) for v in _bar(dataset.test, "test videos", progress)}
+        test = {}
+        for video in _bar(dataset.test, "test videos", progress):
+            others = watching if video.labels is not None else ()
+            test[video.id] = get_all(store, detector.extractor, others, video)
     release_freed_memory()
     with timed(timings, "fit"):
         keys = [keys_of(detector.extractor, v, store.dtype) for v in dataset.train]

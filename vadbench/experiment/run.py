@@ -38,6 +38,7 @@ from vadbench.experiment.record import (
 )
 from vadbench.files import is_full, require_writable, unwritable
 from vadbench.models.base import Detector, specs_of
+from vadbench.models.baselines import from_frames
 from vadbench.models.registry import build
 from vadbench.runs.provenance import forget_peak_memory, now, peak_memory_mb, source_version
 from vadbench.runs.run_folder import RunFolder, plain
@@ -187,7 +188,10 @@ def _work(
     store = open_store(config)
     used = plugins(config)
     fitted = {part: said["digest"] for part, said in used.items() if part.startswith(("model ", "density "))}
-    scored = score_dataset(detector, dataset, store, maps_on_disk(folder / "maps"), config.runtime.progress, fitted)
+    watching = [] if getattr(detector, "evaluator", True) is False else [b.extractor for b in from_frames()]
+    keep = maps_on_disk(folder / "maps")
+    before = decoded(dataset)
+    scored = score_dataset(detector, dataset, store, keep, config.runtime.progress, watching, fitted)
     timings |= scored.timings
     write_scores(folder, dataset, scored)
     with timed(timings, "evaluate"):
@@ -213,12 +217,18 @@ def _work(
         "timings": {name: round(seconds, 3) for name, seconds in timings.items()},
         "frames_per_second": round(frames / extracted, 2) if store.counts.misses else None,
         "store": asdict(store.counts),
+        "frames_decoded": decoded(dataset) - before,
         "peak_memory_mb": round(peak_memory_mb(), 1),
         "provenance": source_version(),
     }
     if used:
         record["plugins"] = used
     return record | {"warnings": [*caveats(record), *remarks, *all_warnings(dataset)]}
+
+
+def decoded(dataset: Dataset) -> int:
+    """Return how many frames of the dataset were read in this process so far."""
+    return sum(video.decoded.frames for video in (*dataset.train, *dataset.test))
 
 
 def write_scores(folder: Path, dataset: Dataset, scored: Scored) -> None:

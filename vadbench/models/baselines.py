@@ -60,17 +60,30 @@ class FrameDifferenceEnergy:
 
     def extract(self, video: Video, wanted: Sequence[str], have: Mapping[str, Features]) -> dict[str, Features]:
         """The energies of one video, in one pass."""
+        watcher = self.watcher()
+        for frame in video.frames():
+            watcher.see(frame)
+        return watcher.features()
+
+    def watcher(self) -> _Differences:
+        """Return what makes the energies of a video from its frames as they go by."""
+        return _Differences()
+
+
+class _Differences:
+    def __init__(self) -> None:
+        self._energies: list[float] = []
+        self._previous: np.ndarray | None = None
+
+    def see(self, frame: np.ndarray) -> None:
         import cv2
 
-        energies: list[float] = []
-        previous = None
-        for frame in video.frames():
-            grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32)
-            energies.append(0.0 if previous is None else float(np.square(grey - previous).mean(dtype=np.float64)))
-            previous = grey
-        if len(energies) > 1:
-            energies[0] = energies[1]
-        return {"energy": {"energy": np.array(energies)}}
+        grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32)
+        previous, self._previous = self._previous, grey
+        self._energies.append(0.0 if previous is None else float(np.square(grey - previous).mean(dtype=np.float64)))
+
+    def features(self) -> dict[str, Features]:
+        return {"energy": {"energy": np.array(self._energies[1:2] + self._energies[1:] or self._energies)}}
 
 
 @dataclass(config=STRICT, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +51,12 @@ class Store(Protocol):
     def get(self, extractor: Extractor, video: Video, video_digest: str | None = None) -> dict[str, Features]:
         """All outputs of ``extractor`` for ``video``, extracted only where they are not there yet."""
 
+    def has(self, extractor: Extractor, video: Video, video_digest: str | None = None) -> dict[str, bool]:
+        """Output name to whether it is there."""
+
+    def put(self, extractor: Extractor, video: Video, made: Mapping[str, Features]) -> None:
+        """Take in the outputs of ``extractor`` for ``video`` that are not there yet."""
+
     def derived(self, name: str, spec: Mapping[str, Any], make: Callable[[], Features]) -> Features:
         """Arrays computed from features (a decomposition), made only where they are not there yet."""
 
@@ -65,6 +71,20 @@ def _of_source(store: Store, extractor: Extractor, video: Video, video_digest: s
     """Return the outputs that those of ``extractor`` are built on, made where they are missing."""
     source = source_of(extractor)
     return store.get(source, video, video_digest) if source is not None else {}
+
+
+class _Made:
+    """An extractor whose outputs for one video exist already."""
+
+    def __init__(self, extractor: Extractor, made: Mapping[str, Features]) -> None:
+        self.outputs = extractor.outputs
+        self._made = made
+
+    def prepare(self, train: Sequence[Video]) -> None:
+        """Nothing to prepare."""
+
+    def extract(self, video: Video, wanted: Sequence[str], have: Mapping[str, Features]) -> dict[str, Features]:
+        return {name: self._made[name] for name in wanted}
 
 
 def checked(made: Mapping[str, Features], wanted: list[str], video: Video) -> None:
@@ -109,6 +129,14 @@ class MemoryStore:
             for name in wanted:
                 self._held[keys[name]], _ = lowered(made[name], self.dtype)
         return {name: self._held[key] for name, key in keys.items()}
+
+    def has(self, extractor: Extractor, video: Video, video_digest: str | None = None) -> dict[str, bool]:
+        """Output name to whether it is there."""
+        return {name: key in self._held for name, key in keys_of(extractor, video, self.dtype, video_digest).items()}
+
+    def put(self, extractor: Extractor, video: Video, made: Mapping[str, Features]) -> None:
+        """Take in the outputs of ``extractor`` for ``video`` that are not there yet."""
+        self.get(_Made(extractor, made), video)
 
     def derived(self, name: str, spec: Mapping[str, Any], make: Callable[[], Features]) -> Features:
         """Arrays computed from features, made at most once."""
@@ -175,6 +203,10 @@ class FeatureStore:
                     notes = {name: self._note(name, specs[name], video, digest) for name in todo}
                     found.update(self._extract(extractor, video, todo, have, notes))
         return {name: found[name] for name in entries}
+
+    def put(self, extractor: Extractor, video: Video, made: Mapping[str, Features]) -> None:
+        """Take in the outputs of ``extractor`` for ``video`` that are not there yet."""
+        self.get(_Made(extractor, made), video)
 
     def stored(self, extractor: Extractor, video: Video, output: str) -> Features | None:
         """One output of ``extractor`` for ``video`` if it is there; nothing is extracted."""

@@ -19,12 +19,14 @@ class Pass:
     Attributes
     ----------
     videos: those that it is run on.
+    watching: extractors that take their frames of the labelled test videos from this pass.
     outputs: names of what it makes, for people.
     """
 
     extractor: Extractor
     videos: tuple[Video, ...]
     outputs: tuple[str, ...]
+    watching: tuple[Extractor, ...] = ()
 
     @property
     def frames(self) -> int:
@@ -36,6 +38,8 @@ def passes(items: Sequence[Item]) -> list[Pass]:
     """Return the fewest passes that make all features of ``items``, in the order in which they are first needed."""
     found: dict[str, Pass] = {}
     for dataset, group in _by_dataset(items):
+        wanted = any(getattr(item.point.config.model, "evaluator", True) for item in group)
+        baselines = [baseline.extractor for baseline in from_frames()] if wanted else []
         on_the_way = set()
         for extractor in _joined([item.extractor for item in group if item.extractor is not None]):
             source, outputs = source_of(extractor), specs_of(extractor)
@@ -43,13 +47,13 @@ def passes(items: Sequence[Item]) -> list[Pass]:
             if not outputs:
                 continue
             videos = (*dataset.train, *dataset.test)
-            found.setdefault(digest([_key(dataset), outputs]), Pass(extractor, videos, tuple(outputs)))
-        if any(getattr(item.point.config.model, "evaluator", True) for item in group):
-            labelled = tuple(video for video in dataset.test if video.labels is not None)
-            for extractor in [baseline.extractor for baseline in from_frames() if labelled]:
-                outputs = specs_of(extractor)
-                if digest(outputs) not in on_the_way:
-                    found.setdefault(digest([_key(dataset), outputs]), Pass(extractor, labelled, tuple(outputs)))
+            one = Pass(extractor, videos, tuple(outputs), tuple(baselines))
+            found.setdefault(digest([_key(dataset), outputs]), one)
+        labelled = tuple(video for video in dataset.test if video.labels is not None)
+        for extractor in baselines if labelled else ():
+            outputs = specs_of(extractor)
+            if digest(outputs) not in on_the_way:
+                found.setdefault(digest([_key(dataset), outputs]), Pass(extractor, labelled, tuple(outputs)))
     return list(found.values())
 
 

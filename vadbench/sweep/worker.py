@@ -114,8 +114,10 @@ def extract(wanted: Sequence[Pass], store: FeatureStore, rank: int, world: int, 
 
 
 def _extract_one(one: Pass, video: Video, store: FeatureStore) -> bool:
+    from vadbench.store.one_pass import get_all
+
     try:
-        store.get(one.extractor, video)
+        get_all(store, one.extractor, one.watching if video.labels is not None else (), video)
     except Exception as error:
         log.warning("video %s can't be extracted: %s", video.id, error, exc_info=log.isEnabledFor(logging.DEBUG))
         return False

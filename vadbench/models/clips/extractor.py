@@ -9,6 +9,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -65,8 +66,19 @@ class PreProcessor:
             frame = resize(frame, self.size, self.resize)
         if self.mean is None or self.std is None:
             return to_bytes(frame)
+        if frame.dtype == np.uint8:
+            import cv2
+
+            return np.asarray(cv2.LUT(frame, self._of_each_level))
+        return self._scaled(frame)
+
+    @cached_property
+    def _of_each_level(self) -> np.ndarray:
+        return self._scaled(np.arange(256, dtype=np.uint8)[None, :, None].repeat(3, axis=2))
+
+    def _scaled(self, frame: np.ndarray) -> np.ndarray:
         scaled = frame.astype(np.float32) / np.float32(255)
-        return (scaled - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
+        return np.asarray((scaled - np.array(self.mean, np.float32)) / np.array(self.std, np.float32))
 
     def spec(self) -> dict[str, Any]:
         """Everything that the prepared frame depends on."""
@@ -272,4 +284,8 @@ class ClipExtractor:
         for video in dict.fromkeys(video.id for video, _ in picked):
             wanted = {start for v, start in picked if v.id == video}
             source = next(v for v, _ in picked if v.id == video)
-            yield from (clip for start, clip in self._clips(source) if start in wanted)
+            for start, clip in self._clips(source):
+                if start in wanted:
+                    yield clip
+                if start == max(wanted):  # the frames after it are not decoded
+                    break

@@ -51,23 +51,42 @@ class FlowMaps:
         self, video: Video, wanted: Sequence[str], have: Mapping[str, Features]
     ) -> Iterator[dict[str, Features]]:
         """Yield what :meth:`extract` returns, frame by frame; two frames are held at a time."""
-        before: np.ndarray | None = None
-        waiting: np.ndarray | None = None  # the map of frame 0, until the speed of frame 1 is known
+        watcher = self.watcher()
         for frame in prefetch(video.frames()):
-            grey = self.bank.grey(frame)
-            if before is None:
-                waiting = self.bank.no_map(grey.shape)
-            else:
-                flow = self.bank.flow(grey, before)
-                speed = float(np.percentile(np.hypot(flow[..., 0], flow[..., 1]), PERCENTILE))
-                if waiting is not None:
-                    yield _piece(waiting, speed)
-                    waiting = None
-                yield _piece(self.bank.pooled(flow), speed)
-            before = grey
-        if waiting is not None:
-            yield _piece(waiting, 0.0)
+            watcher.see(frame)
+            yield from watcher.taken()
+        yield from watcher.taken(last=True)
+
+    def watcher(self) -> _Watcher:
+        """Return what makes the flow of a video from its frames as they go by."""
+        return _Watcher(self.bank)
 
 
-def _piece(maps: np.ndarray, speed: float) -> dict[str, Features]:
-    return {"flow": {"maps": maps[None].astype(np.float32, copy=False), "speed": np.array([speed])}}
+class _Watcher:
+    def __init__(self, bank: FlowGrid) -> None:
+        self._bank = bank
+        self._before: np.ndarray | None = None
+        self._pieces: list[tuple[np.ndarray, float | None]] = []  # of frame 0 the speed is that of frame 1
+
+    def see(self, frame: np.ndarray) -> None:
+        grey = self._bank.grey(frame)
+        if self._before is None:
+            self._pieces.append((self._bank.no_map(grey.shape), None))
+        else:
+            flow = self._bank.flow(grey, self._before)
+            speed = float(np.percentile(np.hypot(flow[..., 0], flow[..., 1]), PERCENTILE))
+            self._pieces.append((self._bank.pooled(flow), speed))
+        self._before = grey
+
+    def taken(self, last: bool = False) -> Iterator[dict[str, Features]]:
+        """Yield, and forget, what is known by now."""
+        if len(self._pieces) == 1 and self._pieces[0][1] is None and not last:
+            return
+        following = self._pieces[1][1] if len(self._pieces) > 1 else 0.0
+        for maps, speed in self._pieces:
+            known = np.array([following if speed is None else speed], dtype=np.float64)
+            yield {"flow": {"maps": maps[None].astype(np.float32, copy=False), "speed": known}}
+        self._pieces = []
+
+    def features(self) -> dict[str, Features]:
+        return joined(self.taken(last=True))
