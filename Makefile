@@ -47,8 +47,9 @@ test-lowest: install ## the default tests with the lowest allowed versions on th
 	$(LOWEST)/bin/python -m pytest -n 2 --dist loadgroup -m "not slow and not bench"
 
 .PHONY: bench
-bench: install ## the tests that compare times: on a quiet machine, one thread
+bench: install ## the tests that compare times, and what FUVAS costs here (PEER=PYTHON: beside anomalib); quiet machine
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m bench
+	$(BIN)/python -m vadbench bench $(if $(PEER),--peer $(PEER))
 
 .PHONY: lint
 lint: install ## ruff and mypy

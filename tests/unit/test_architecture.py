@@ -32,6 +32,7 @@ ORDER = [
     {"experiment"},
     {"sweep"},
     {"testing"},
+    {"bench"},
     {"cli", "__main__"},
     {"plugins"},
 ]
