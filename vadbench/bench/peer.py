@@ -32,7 +32,7 @@ def main(data: str, out: str, weights: str) -> None:
         return network
 
     torch.set_num_threads(1)
-    torch.hub.load = untrained
+    torch.hub.load = untrained  # type: ignore[assignment]
     from anomalib.data import UCSDped
     from anomalib.engine import Engine
     from anomalib.models import Fuvas
