@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from vadbench.bench.compare import PEER, SIZES, Measured, Side, compare, largest_difference
 from vadbench.bench.machine import constants, description
+from vadbench.cli.commands import parser_of
 from vadbench.errors import ConfigError
 from vadbench.runs.provenance import source_version
 
@@ -18,8 +18,8 @@ _GFLOP_A_CLIP = 9.9
 
 
 def run(argv: Sequence[str]) -> int:
-    """``bench [--peer PYTHON] [--repetitions N] [--out FILE]``: measure, print the table, write it where wanted."""
-    parser = argparse.ArgumentParser("python -m vadbench bench", description=__doc__)
+    """Measure, print the table, write it where wanted; 0."""
+    parser = parser_of(__doc__)
     parser.add_argument("--peer", metavar="PYTHON", help="the Python of an environment with anomalib 2.7.0")
     parser.add_argument("--peer-first", type=Path, metavar="FILE", help="Python file that PYTHON imports first")
     parser.add_argument("--repetitions", type=int, default=3, help="of every command; the least CPU time counts (3)")
