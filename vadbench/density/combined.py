@@ -127,6 +127,11 @@ class CombinedDensityEstimator:
         """Whether another seed can change the scores of a stream."""
         return any(estimator.uses_seed for estimator in self.estimators.values())
 
+    @property
+    def result_version(self) -> int:
+        """Higher whenever the version of the estimator of a stream is."""
+        return 1 + sum(estimator.result_version - 1 for estimator in self.estimators.values())
+
     def fit(
         self,
         features: Mapping[str, np.ndarray] | None = None,

@@ -209,6 +209,7 @@ def _work(
         "names": names(config, dataset, detector),
         "seed": config.seed,
         "uses_seed": getattr(detector, "uses_seed", None),
+        "result_version": getattr(detector, "result_version", 1),
         "fit": scored.summary,
         "weights": weights(detector),
         "dataset": describe_dataset(dataset, dataset_digest(dataset), label_digest(dataset)),

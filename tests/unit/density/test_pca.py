@@ -1,122 +1,99 @@
-"""PCA against scikit-learn's full SVD, and what must not change its bits."""
+"""What the density makes of principal components, and which version its scores are of."""
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from sklearn.decomposition import PCA
 
-from vadbench.density.pca import count_components, decompose
+from tests.stand_ins import RandomFilters, video
+from tests.unit.density.test_decomposition import matrix, use_float32
+from vadbench.config.compose import compose
+from vadbench.data.video import Dataset
+from vadbench.density.combined import CombinedDensityEstimator
+from vadbench.density.device import Gpu
+from vadbench.density.gmm import GMMEstimator
+from vadbench.density.pca import Pca
+from vadbench.density.state import State
+from vadbench.experiment.run import run_folder
+from vadbench.models.clips.detector import ClipDensity
+from vadbench.models.clips.extractor import ClipPlan
+from vadbench.models.clips.fuvas import Fuvas
 
-
-def matrix(n: int, d: int, seed: int = 0, offset: float = 3.0) -> np.ndarray:
-    """A float32 matrix with a decaying spectrum and a mean far from zero."""
-    rng = np.random.default_rng(seed)
-    rank = min(n, d)
-    scales = np.logspace(0, -2.5, rank)
-    return ((rng.normal(size=(n, rank)) * scales) @ rng.normal(size=(rank, d)) + offset).astype(np.float32)
-
-
-@pytest.mark.parametrize("shape", [(40, 300), (300, 40), (50, 50), (2, 9), (150, 700)])
-@pytest.mark.parametrize("level", [0.3, 0.9, 0.98, 0.999, 5])
-def test_residuals_equal_those_of_a_full_svd(shape: tuple[int, int], level: float) -> None:
-    rows, queries = matrix(*shape), matrix(20, shape[1], seed=1)
-    found = decompose([rows[: shape[0] // 3], rows[shape[0] // 3 :]], level, None, 4000)
-    k = found.n_components(level)
-    reference = PCA(n_components=k, svd_solver="full").fit(rows.astype(np.float64))
-    wide = queries.astype(np.float64)
-    expected = ((wide - reference.inverse_transform(reference.transform(wide))) ** 2).sum(axis=1)
-    np.testing.assert_allclose((found.residual(queries, k) ** 2).sum(axis=1), expected, rtol=1e-6)
-    np.testing.assert_allclose(found.residual_energy(queries, [0, k])[1], expected, rtol=1e-6)
-    np.testing.assert_allclose(found.variance_share(k), reference.explained_variance_ratio_.sum(), rtol=1e-9)
+ROWS, NEW = matrix(60, 240), matrix(9, 240, seed=1)
+GROUPS = np.repeat(np.arange(3), 20)
 
 
-@given(st.lists(st.floats(1e-6, 1e3), min_size=1, max_size=30), st.floats(0.01, 1.0))
-def test_enough_components_and_not_one_more(values: list[float], level: float) -> None:
-    variances = np.sort(np.array(values))[::-1]
-    k = count_components(variances, level)
-    share = np.concatenate([[0.0], np.cumsum(variances) / variances.sum()])
-    assert 1 <= k <= len(variances)
-    assert share[k] >= min(level, share[-1])
-    assert share[k - 1] < level
-    assert count_components(variances, level, "one_fewer") == k - 1
+def fitted(level: float = 0.9) -> Pca:
+    density = Pca(level)
+    density.learn([ROWS[:20], ROWS[20:]], GROUPS)
+    return density
 
 
-def test_scikit_learn_keeps_as_many() -> None:
-    rows = matrix(60, 200)
-    for level in (0.5, 0.9, 0.98):
-        expected = PCA(n_components=level, svd_solver="full").fit(rows.astype(np.float64)).n_components_
-        assert decompose([rows], level).n_components(level) == expected
+def test_a_fit_that_was_saved_by_version_1_scores_as_it_did() -> None:
+    """Such a state has float64 chunks, all variances and no total."""
+    density = fitted()
+    arrays, values = density.state()
+    for key in ("total", "computed"):
+        del values["own"][key]
+    old = Pca(0.9)
+    old.load_state(State(arrays, json.loads(json.dumps(values))))
+    np.testing.assert_array_equal(old.raw(NEW), density.raw(NEW))
+    assert old.summary()["variance_share"] == pytest.approx(density.summary()["variance_share"])
 
 
-def test_a_shallow_decomposition_is_the_deep_one_cut_short_to_the_bit() -> None:
-    rows = matrix(200, 400)
-    deep, shallow = decompose([rows], 180), decompose([rows], 10)
-    assert len(deep.basis) > len(shallow.basis) >= 10
-    np.testing.assert_array_equal(deep.basis[: len(shallow.basis)], shallow.basis)
-    np.testing.assert_array_equal(deep.variances, shallow.variances)
+def test_a_fit_in_float32_is_saved_and_loaded_to_the_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_float32(monkeypatch)
+    density, fresh = fitted(), Pca(0.9)
+    fresh.load_state(density.state())
+    assert {chunk.dtype for chunk in fresh.decomposition.chunks} == {np.dtype(np.float32)}
+    np.testing.assert_array_equal(fresh.raw(NEW), density.raw(NEW))
 
 
-def test_what_is_remembered_is_not_made_again() -> None:
-    rows, made, memory = matrix(200, 400), [], {}
-
-    def remember(name, make):  # type: ignore[no-untyped-def]
-        if name not in memory:
-            made.append(name)
-            memory[name] = make()
-        return memory[name]
-
-    decompose([rows], 10, remember)
-    deep = decompose([rows], 100, remember)
-    decompose([rows], 0.5, remember)
-    assert made == ["spectrum", "basis0", "basis64"]
-    shared = {k: deep.residual(rows[:9], k, remember) for k in (70, 100, 3)}
-    assert made == ["spectrum", "basis0", "basis64", "scores0", "scores64"]
-    for k, residual in shared.items():
-        np.testing.assert_array_equal(residual, deep.residual(rows[:9], k))
+def test_energies_of_locations_are_summed_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_float32(monkeypatch)
+    density = fitted()
+    found = density.location_energy(NEW, (4, 5, 3, 4))
+    centred = NEW - ROWS.mean(axis=0, dtype=np.float64)
+    kept = np.linalg.svd(ROWS - ROWS.mean(axis=0, dtype=np.float64), full_matrices=False)[2][: density.n_components]
+    expected = np.square(centred - centred @ kept.T @ kept).reshape(9, 4, 5, 3, 4).sum(axis=(1, 2))
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7 * expected.mean())
 
 
-def test_all_variance_leaves_no_residual_and_an_orthonormal_basis() -> None:
-    rows = matrix(80, 500)
-    found = decompose([rows], 1.0)
-    k = found.n_components(1.0)
-    assert k == 79
-    np.testing.assert_allclose(found.basis[:k] @ found.basis[:k].T, np.eye(k), atol=1e-9)
-    assert np.abs(found.residual(rows, k)).max() < 1e-4 * np.abs(rows).max()
+def test_fit_and_scores_run_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    products = []
+
+    class Counted(Gpu):
+        def subtract_product(self, target: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> None:
+            products.append(type(right))
+            super().subtract_product(target, left, right)
+
+    monkeypatch.setattr("vadbench.density.pca.device_named", lambda name: Counted(torch.device("cpu")))
+    found = fitted().raw(NEW)
+    monkeypatch.undo()
+    assert products == [torch.Tensor]
+    np.testing.assert_allclose(found, fitted().raw(NEW), rtol=1e-6)
+    assert Fuvas(RandomFilters(), clip=ClipPlan(4, 2, 3), device="cpu").pca.device == "cpu"
 
 
-def test_a_constant_matrix_has_no_direction() -> None:
-    rows = np.full((6, 30), 0.1, np.float32)
-    found = decompose([rows], 0.98)
-    assert found.n_components(0.98) == 0
-    np.testing.assert_allclose((found.residual(rows + 1, 0) ** 2).sum(axis=1), 30.0, rtol=1e-6)
+def test_the_version_of_a_density_is_that_of_the_run(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs with PCA are runs of their own since its scores moved; those of other densities keep their key."""
+    plan, data = ClipPlan(4, 2, 3), Dataset("stand_in", (video("a", 30),), (video("b", 30),))
+    config = compose(["model=fuvas", "dataset=synthetic", f"results={tmp_path}"])
+    for density, name in ((Pca(0.9), "pca"), (GMMEstimator(1), "gmm")):
+        detector = ClipDensity(density, RandomFilters(), clip=plan)
+        now = run_folder(config, data, detector).path
+        monkeypatch.setattr(type(density), "result_version", 1)
+        assert (run_folder(config, data, detector).path == now) is (name == "gmm")
+        monkeypatch.undo()
 
 
-def test_inputs_stay_as_they_were() -> None:
-    rows = matrix(10, 30)
-    before = rows.copy()
-    decompose([rows], 0.9).residual(rows, 2)
-    np.testing.assert_array_equal(rows, before)
-
-
-@settings(max_examples=15)
-@given(st.integers(300, 20000))
-def test_the_block_size_changes_nothing_that_matters(block: int) -> None:
-    rows = matrix(30, 90)
-    whole, blocked = decompose([rows], 0.95), decompose([rows[:7], rows[7:]], 0.95, None, block)
-    np.testing.assert_allclose(
-        blocked.residual_energy(rows, [5])[0], whole.residual_energy(rows, [5])[0], rtol=1e-9, atol=1e-12
-    )
-
-
-def test_what_can_not_be_decomposed_is_refused() -> None:
-    with pytest.raises(ValueError, match="two rows"):
-        decompose([matrix(1, 5)], 0.9)
-    bad = matrix(5, 9)
-    bad[2, 3] = np.nan
-    with pytest.raises(ValueError, match="finite"):
-        decompose([bad], 0.9)
-    with pytest.raises(ValueError, match="decompose deeper"):
-        decompose([matrix(300, 400)], 3).residual(matrix(2, 400), 200)
+def test_a_raised_version_of_any_stream_raises_that_of_all() -> None:
+    combined = CombinedDensityEstimator(estimators={"pose": Pca(2), "velocity": GMMEstimator(1)})
+    assert combined.result_version == 2
+    combined.estimators["velocity"].result_version = 2
+    assert combined.result_version == 3

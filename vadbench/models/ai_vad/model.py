@@ -165,6 +165,11 @@ class AiVad(OneClassMethod):
         return self.density.uses_seed or any(part["name"] == "random" for part in self.extractor.weights())
 
     @property
+    def result_version(self) -> int:
+        """Raised when scores change at the same configuration and features: the version of the densities."""
+        return self.density.result_version
+
+    @property
     def frames_ahead(self) -> int:
         """How many later frames a score can depend on: the first frames may take the score of the first pair."""
         return self.extractor.frame_step if self.extractor.first_frames == "fill" else 0

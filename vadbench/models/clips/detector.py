@@ -135,6 +135,11 @@ class ClipDensity(OneClassMethod):
         return self.shots is not None or self.extractor.weights_name == "random" or self.density.uses_seed
 
     @property
+    def result_version(self) -> int:
+        """Raised when scores change at the same configuration and features: the version of the density."""
+        return self.density.result_version
+
+    @property
     def frames_ahead(self) -> int:
         """How many later frames the score of a frame can depend on."""
         return frames_ahead(self.clip, self.target_frame, self.fill)

@@ -15,7 +15,8 @@ import numpy as np
 from vadbench import registry
 from vadbench.backbones.base import Backbone
 from vadbench.config.schema import BackboneConfig
-from vadbench.density.pca import Decomposition, Pca, PcaConfig
+from vadbench.density.decomposition import Decomposition
+from vadbench.density.pca import Pca, PcaConfig
 from vadbench.errors import ConfigError
 from vadbench.models.clips.detector import ClipDensity, common
 from vadbench.models.clips.keys import FuvasConfig
@@ -53,6 +54,7 @@ class Fuvas(ClipDensity):
                 f"pca_level={pca_level}: at most 1 it is a share of variance, above 1 a whole number of components"
             )
         self.pca = Pca(pca_level, components)
+        self.pca.device = more.get("device", "cpu")
         super().__init__(
             self.pca,
             backbone,
