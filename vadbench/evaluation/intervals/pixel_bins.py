@@ -7,7 +7,7 @@ Shape legend: V videos, B resamples, E bins.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -32,6 +32,7 @@ class VideoBins:
     anomalous: np.ndarray
     weight: np.ndarray | None
     regions: np.ndarray
+    _so_far: np.ndarray | int = field(default=0, repr=False)
 
     @classmethod
     def between(
@@ -55,10 +56,12 @@ class VideoBins:
                 weight[video] = np.bincount(bins, weights=1.0 / area[start:end], minlength=shape[1])
         return cls(edges, -anomalous, anomalous, weight, regions)
 
-    def add(self, video: int, block: np.ndarray) -> None:
-        """Count a sorted block of pixels of one video; once all of them are in, what is not anomalous is normal."""
-        below = np.searchsorted(block, self.edges.astype(block.dtype, copy=False), side="left")
-        self.normal[video] += np.diff(np.concatenate([[0], below, [block.size]]))
+    def add(self, video: int, below: np.ndarray, total: int) -> None:
+        """Take one video, in order: ``below (E − 1,)`` pixels of it and the ones before lie below each edge, of
+        ``total``. Once all are in, what is not anomalous is normal."""
+        so_far = np.diff(np.concatenate([[0], below, [total]]))
+        self.normal[video] += so_far - self._so_far
+        self._so_far = so_far
 
     def auroc(self) -> Draw:
         """AUROC of resamples, ties inside a bin."""

@@ -15,7 +15,8 @@ from vadbench.errors import ConfigError, nearest
 from vadbench.evaluation.metrics import ranks
 from vadbench.evaluation.metrics.components import Components
 from vadbench.evaluation.metrics.maps import FrameArrays, map_frames
-from vadbench.evaluation.metrics.pixel_table import BLOCK_PIXELS, pixel_table
+from vadbench.evaluation.metrics.pixel_table import pixel_table
+from vadbench.evaluation.metrics.score_counter import CHUNK
 
 PixelMode = Literal["pooled", "per_frame_mean"]
 
@@ -38,7 +39,7 @@ def pixel_metrics(
     masks_by_video: Mapping[str, FrameArrays],
     fpr_limit: float = 0.3,
     components: Components = "2d",
-    block_pixels: int = BLOCK_PIXELS,
+    block_pixels: int = CHUNK,
 ) -> PixelMetrics:
     """Pooled AUROC, AP, EER, AUPRO and oracle F1 from one table; arguments as in :func:`aupro`."""
     _check_limit(fpr_limit)
@@ -88,7 +89,7 @@ def aupro(
     masks_by_video: Mapping[str, FrameArrays],
     fpr_limit: float = 0.3,
     components: Components = "2d",
-    block_pixels: int = BLOCK_PIXELS,
+    block_pixels: int = CHUNK,
 ) -> float:
     """Area under the per-region overlap curve up to ``fpr_limit``, divided by it (Bergmann et al. 2019), in [0, 1].
 

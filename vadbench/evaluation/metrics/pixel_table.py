@@ -1,16 +1,15 @@
 """The exact rank table of all pixels of a dataset, in two passes over its frames and bounded memory.
 
-The first pass keeps the scores of anomalous pixels, the second sorts all pixels block after block and counts where the
-kept scores fall; what the anomalous ones count for themselves is then taken off. Counts are integers and add up, so
-blocks of any size and in any order give the same bits.
+The first pass keeps the scores of anomalous pixels, the second counts all pixels against the kept scores; what the
+anomalous ones count for themselves is then taken off. Counts are integers and add up, so blocks of any size and in any
+order give the same bits.
 
 Shape legend: V videos, H W pixels, P anomalous pixels, U distinct scores among them.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,10 +18,9 @@ from vadbench.errors import ConfigError, nearest
 from vadbench.evaluation.intervals.pixel_bins import VideoBins
 from vadbench.evaluation.metrics.components import Components, RegionLabels
 from vadbench.evaluation.metrics.maps import FrameArrays, MapFrame, map_frames, score_frame
-from vadbench.evaluation.metrics.ranks import RankTable, count_negatives
+from vadbench.evaluation.metrics.ranks import RankTable
+from vadbench.evaluation.metrics.score_counter import CHUNK, ScoreCounter, ordered_bits
 
-BLOCK_PIXELS = 20_000_000
-_SLICE = 1 << 20
 MAX_ANOMALOUS = 50_000_000
 """Anomalous pixels that an evaluation keeps for exact metrics: about 2.5 GB at the peak; beyond, a histogram."""
 
@@ -35,7 +33,7 @@ def pixel_table(
     maps_by_video: Mapping[str, FrameArrays],
     masks_by_video: Mapping[str, FrameArrays],
     components: Components | None = None,
-    block_pixels: int = BLOCK_PIXELS,
+    block_pixels: int = CHUNK,
 ) -> RankTable:
     """Rank table of all pixels; with region weights 1/(R·|C|) if ``components`` says what the R regions C are.
 
@@ -44,9 +42,9 @@ def pixel_table(
     maps_by_video, masks_by_video: video id to ``(T, H, W)`` arrays, or to anything with ``len()`` and ``[t]``; frames
         are asked for in order, those with an anomaly twice.
     components: ``"2d"`` (8-connected, each frame apart), ``"3d"`` (26-connected through time) or None.
-    block_pixels: how many pixels are sorted at once; the result does not depend on it.
+    block_pixels: how many pixels are counted at once; the result does not depend on it.
 
-    Memory: 4 or 8 bytes a pixel of a block, and about 50 bytes an anomalous pixel at its peak.
+    Memory: about 50 bytes a pixel of a block, the same an anomalous pixel at its peak, and at most 19 MB.
     """
     kept = _collect(maps_by_video, masks_by_video, components)
     return _build(maps_by_video, kept, block_pixels, None)
@@ -56,7 +54,7 @@ def pixel_table_by_video(
     maps_by_video: Mapping[str, FrameArrays],
     masks_by_video: Mapping[str, FrameArrays],
     components: Components | None = None,
-    block_pixels: int = BLOCK_PIXELS,
+    block_pixels: int = CHUNK,
     n_edges: int = 512,
     max_anomalous: int = MAX_ANOMALOUS,
     look_on: Callable[[MapFrame], None] = lambda frame: None,
@@ -125,103 +123,43 @@ def _build(
     maps_by_video: Mapping[str, FrameArrays], kept: _Kept, block_pixels: int, bins: VideoBins | None
 ) -> RankTable:
     """Return the table, after the second pass. Takes the scores out of ``kept`` to save memory."""
-    score, starts, weight = _distinct(kept)
+    score, positives, weight = _distinct(kept)
     n_positive = int(kept.sizes.sum())
-    positives = np.diff(np.append(starts, n_positive))
-    del starts
-    counter = _Counter(score)
-    n_pixels = sum(math.prod(shape) for shapes in kept.shapes.values() for shape in shapes)
-    block_pixels = max(min(int(block_pixels), n_pixels), 1)
-    for video, block in _blocks(maps_by_video, kept.shapes, block_pixels, by_video=bins is not None):
-        block.sort()
-        counter.add(block)
+    counter = ScoreCounter(score, block_pixels)
+    for number, (video, maps) in enumerate(maps_by_video.items()):
+        for frame, shape in enumerate(kept.shapes[video]):
+            counter.add(score_frame(maps, video, frame, shape).ravel())
         if bins is not None:
-            bins.add(video, block)
-    above, equal = counter.finish()
+            bins.add(number, counter.below(bins.edges), counter.total)
+    above, equal = counter.above_and_equal()
     # So far every pixel was counted.
-    above -= n_positive - np.cumsum(positives)
+    above += np.cumsum(positives)
+    above -= n_positive
     equal -= positives
-    negative = n_pixels - n_positive
-    return RankTable(counter.score[::-1], positives[::-1], above[::-1], equal[::-1], n_positive, negative, weight)
+    n_negative = counter.total - n_positive
+    return RankTable(score[::-1], positives[::-1], above[::-1], equal[::-1], n_positive, n_negative, weight)
 
 
 def _distinct(kept: _Kept) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Ascending distinct scores ``(U,)``, where each starts among the sorted ones, and summed weights, descending."""
-    # Sorted by area inside a tie, so that the sum of weights does not depend on the order of frames either.
-    order = np.argsort(kept.score) if kept.area is None else np.lexsort((kept.area, kept.score))
-    score = kept.score[order]
-    kept.score = score[:0]
+    """Ascending distinct scores ``(U,)``, how many pixels have each, and their summed weights, from high to low."""
+    score, area = _sorted(kept.score, kept.area)
+    kept.score, kept.area = score[:0], None
     starts = np.flatnonzero(np.append(True, score[1:] != score[:-1])) if score.size else np.zeros(0, dtype=np.int64)
     weight = None
-    if kept.area is not None and kept.regions.sum():
-        weight = np.add.reduceat(1.0 / kept.area[order], starts)[::-1] / kept.regions.sum()
-    kept.area = None
-    return score[starts], starts, weight
+    if area is not None and kept.regions.sum():
+        weight = np.add.reduceat(1.0 / area, starts)[::-1] / kept.regions.sum()
+    return score[starts], np.diff(np.append(starts, score.size)), weight
 
 
-class _Counter:
-    """Pixels above and at each ascending distinct ``score (U,)``, block after sorted block."""
-
-    def __init__(self, score: np.ndarray) -> None:
-        self.score = score
-        self._above, self._equal = np.zeros(score.size, np.int64), np.zeros(score.size, np.int64)
-        self._below: np.ndarray | None = None
-
-    def add(self, block: np.ndarray) -> None:
-        """Count a sorted block; the fewer search among the more."""
-        if self.score.dtype != block.dtype:
-            self.score = self.score.astype(np.result_type(self.score, block))
-            block = block.astype(self.score.dtype)
-        if self.score.size <= block.size:
-            for start in range(0, self.score.size, _SLICE):  # the temporaries of a slice are small
-                part = slice(start, start + _SLICE)
-                above, equal = count_negatives(block, self.score[part])
-                self._above[part] += above
-                self._equal[part] += equal
-            return
-        if self._below is None:
-            self._below = np.zeros(self.score.size + 1, np.int64)
-        place = np.searchsorted(self.score, block, side="left")
-        np.add.at(self._below, place, 1)
-        inside = place < self.score.size
-        tied = place[inside][self.score[place[inside]] == block[inside]]
-        np.add.at(self._equal, tied, 1)
-
-    def finish(self) -> tuple[np.ndarray, np.ndarray]:
-        """``above (U,)``, ``equal (U,)``."""
-        if self._below is not None:
-            # A pixel at place i lies above the scores before i.
-            self._above += self._below.sum() - np.cumsum(self._below)[:-1]
-        return self._above, self._equal
-
-
-def _blocks(
-    maps_by_video: Mapping[str, FrameArrays],
-    shapes: Mapping[str, list[tuple[int, ...]]],
-    block_pixels: int,
-    by_video: bool,
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (number of the video, its scores) in pieces of at most ``block_pixels``; each is overwritten after its use.
-
-    A piece holds pixels of one video only if ``by_video``.
-    """
-    buffer, filled, number = np.empty(0, np.float32), 0, 0
-    for number, (video, maps) in enumerate(maps_by_video.items()):
-        for frame, shape in enumerate(shapes[video]):
-            scores = score_frame(maps, video, frame, shape).ravel()
-            if scores.dtype != buffer.dtype or not buffer.size:
-                if filled:
-                    yield number, buffer[:filled]
-                buffer, filled = np.empty(block_pixels, scores.dtype), 0
-            while scores.size:
-                taken = min(scores.size, block_pixels - filled)
-                buffer[filled : filled + taken] = scores[:taken]
-                scores, filled = scores[taken:], filled + taken
-                if filled == block_pixels:
-                    yield number, buffer
-                    filled = 0
-        if by_video and filled:
-            yield number, buffer[:filled]
-            filled = 0
-    if filled:
-        yield number, buffer[:filled]
+def _sorted(score: np.ndarray, area: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Both by score, and by area inside a tie, so that a sum of weights does not depend on the order of frames."""
+    if area is None:
+        return np.sort(score), None
+    if score.dtype == np.float32 and area.dtype == np.int32:  # one sort of pairs costs a fifth of a sort of places
+        pairs = ordered_bits(score).astype(np.uint64)
+        pairs <<= np.uint64(32)
+        pairs |= area.view(np.uint32)
+        pairs.sort()
+        return np.sort(score), pairs.astype(np.uint32)
+    order = np.lexsort((area, score))
+    return score[order], area[order]

@@ -1,7 +1,8 @@
 """Rank metrics from one small table: for each distinct score of a positive, how many of each class are where.
 
 Frames, pixels and the order statistics of the pixel-level criterion all end here. Every count is an integer, so a
-value does not depend on the order in which scores came or on how they were cut into blocks.
+value does not depend on the order in which scores came or on how they were cut into blocks. Arithmetic is in place,
+for a table may have millions of rows.
 
 Shape legend: U distinct scores of positives, P positives, N negatives.
 """
@@ -66,7 +67,9 @@ def auroc(table: RankTable) -> float:
     """
     if table.one_class:
         return float("nan")
-    below_twice = 2 * (table.n_negative - table.above) - table.equal
+    below_twice = table.n_negative - table.above
+    below_twice *= 2
+    below_twice -= table.equal
     return int_dot(table.positives, below_twice) / (2 * table.n_positive * table.n_negative)
 
 
@@ -75,8 +78,9 @@ def average_precision(table: RankTable) -> float:
     if table.one_class:
         return float("nan")
     hits = np.cumsum(table.positives)
-    precision = hits / (hits + table.above + table.equal)
-    return float(np.sum(table.positives * precision) / table.n_positive)
+    precision = hits / _ranked(table, hits)
+    precision *= table.positives
+    return float(np.sum(precision) / table.n_positive)
 
 
 def equal_error_rate(table: RankTable) -> float:
@@ -85,7 +89,8 @@ def equal_error_rate(table: RankTable) -> float:
     if table.one_class:
         return float("nan")
     hits = np.cumsum(table.positives)
-    after = (table.above + table.equal) / table.n_negative + hits / table.n_positive
+    after = (table.above + table.equal) / table.n_negative
+    after += hits / table.n_positive
     # FPR + TPR only grows, so the line that crosses 1 ends in this row, or lies after the last one.
     i = int(np.searchsorted(after, 1.0))
     corners = [(0, 0)] if i == 0 else [(table.above[i - 1] + table.equal[i - 1], hits[i - 1])]
@@ -110,7 +115,10 @@ def best_f1(table: RankTable) -> tuple[float, float]:
     if table.one_class:
         return float("nan"), float("nan")
     hits = np.cumsum(table.positives)
-    f1 = 2 * hits / (hits + table.above + table.equal + table.n_positive)
+    total = _ranked(table, hits)
+    total += table.n_positive
+    hits *= 2
+    f1 = hits / total
     best = int(np.argmax(f1))
     return float(f1[best]), float(table.score[best])
 
@@ -127,12 +135,27 @@ def aupro(table: RankTable, fpr_limit: float = 0.3) -> float:
     f1 = (table.above + table.equal) / table.n_negative
     inside = f1 <= fpr_limit
     cut = (f0 < fpr_limit) & ~inside
-    whole = np.where(inside, fpr_limit - (f0 + f1) / 2, 0.0)
+    whole = f0 + f1
+    whole /= 2
+    np.subtract(fpr_limit, whole, out=whole)
+    whole[~inside] = 0.0
     whole[cut] = (fpr_limit - f0[cut]) ** 2 / (2 * (f1[cut] - f0[cut]))
-    return float(np.sum(table.weight * whole) / fpr_limit)
+    whole *= table.weight
+    return float(np.sum(whole) / fpr_limit)
 
 
 def int_dot(left: np.ndarray, right: np.ndarray) -> int:
     """Σ left·right of non-negative ``int64``, exact for Σ left < 2⁴²: ``right`` is cut into limbs of 21 bits."""
-    limbs = ((right >> shift) & 0x1FFFFF for shift in (0, 21, 42))
-    return sum(int(left @ limb) << shift for shift, limb in zip((0, 21, 42), limbs, strict=True))
+    total = 0
+    for shift in (0, 21, 42):
+        limb = right >> shift
+        limb &= 0x1FFFFF
+        total += int(left @ limb) << shift
+    return total
+
+
+def _ranked(table: RankTable, hits: np.ndarray) -> np.ndarray:
+    """How many of both classes have each score or more, ``(U,) int64``; ``hits``: how many positives."""
+    ranked: np.ndarray = hits + table.above
+    ranked += table.equal
+    return ranked
