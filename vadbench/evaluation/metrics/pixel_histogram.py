@@ -15,7 +15,9 @@ from vadbench.errors import ConfigError
 from vadbench.evaluation.metrics import ranks
 from vadbench.evaluation.metrics.components import RegionLabels
 from vadbench.evaluation.metrics.maps import FrameArrays, MapFrame, map_frames
+from vadbench.evaluation.metrics.score_counter import CHUNK, ordered_bits
 
+_LARGEST = np.finfo(np.float32).max
 log = logging.getLogger(__name__)
 
 Binning = Callable[[np.ndarray], np.ndarray]
@@ -49,6 +51,7 @@ def pixel_histogram(
     bins: int = 1 << 16,
     value_range: tuple[float, float] | None = None,
     fpr_limit: float = 0.3,
+    look_on: Callable[[MapFrame], None] = lambda frame: None,
 ) -> HistogramMetrics:
     """Pooled pixel AUROC, AP and AUPRO (2-D regions) from one histogram a class; logs the values with their bounds.
 
@@ -59,7 +62,8 @@ def pixel_histogram(
     ----------
     maps_by_video, masks_by_video: as :func:`vadbench.evaluation.pixel_auroc`; every frame is asked for once.
     bins: 2 to 2²⁴. value_range: (low, high) cut into equal bins, scores beyond it go into the outer ones; None: bins
-        of the leading bits of the float32 number, which need no range and are fine near 0 and coarse far from it.
+        of the leading bits of the float32 number, which need no range and are fine near 0 and coarse far from it. look_on: sees every
+        frame once, in order.
     """
     if not 2 <= bins <= 1 << 24:
         raise ConfigError(f"bins={bins} must lie between 2 and {1 << 24}.")
@@ -68,32 +72,32 @@ def pixel_histogram(
     if not 0 < fpr_limit <= 1:
         raise ConfigError(f"fpr_limit={fpr_limit} must lie in (0, 1]; 0.3 is usual.")
     binning = _linear(bins, *value_range) if value_range else _leading_bits(bins)
-    counts = np.zeros((2, bins), dtype=np.int64)
-    weight, regions = np.zeros(bins), 0
+    counts, weight, regions = np.zeros((2, bins), dtype=np.int64), np.zeros(bins), 0
     for _, frames in map_frames(maps_by_video, masks_by_video):
         for frame in frames:
-            found, weights, n_regions = _frame(frame, binning, bins)
-            counts += found
-            if n_regions:
-                weight += weights
-                regions += n_regions
+            regions += _add(frame, binning, counts, weight)
+            look_on(frame)
+    counts[0] -= counts[1]
     result = _metrics(counts, weight / regions if regions else None, fpr_limit)
     log.info("%s", result)
     return result
 
 
-def _frame(frame: MapFrame, binning: Binning, bins: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Return normal and anomalous pixels a bin ``(2, B)``, summed 1/|region| a bin ``(B,)``, and the number of
-    regions."""
-    numbers = binning(frame.scores())
+def _add(frame: MapFrame, binning: Binning, counts: np.ndarray, weight: np.ndarray) -> int:
+    """Add one frame to all and to anomalous pixels a bin, ``counts (2, B)``, and to the summed 1/|region| a bin,
+    ``weight (B,)``; returns the number of regions."""
+    scores = frame.scores()
+    flat = scores.ravel()
+    for start in range(0, flat.size, CHUNK):
+        np.add.at(counts[0], binning(flat[start : start + CHUNK]), 1)
     if not frame.mask.any():
-        return np.stack([np.bincount(numbers.ravel(), minlength=bins), np.zeros(bins, np.int64)]), np.zeros(0), 0
-    inside = numbers[frame.mask]
-    counts = np.stack([np.bincount(n, minlength=bins) for n in (numbers[~frame.mask], inside)])
+        return 0
+    inside = binning(scores[frame.mask])
+    np.add.at(counts[1], inside, 1)
     labels, window = RegionLabels("2d").add(frame.mask)
     region = labels[frame.mask[window]]
-    sizes = np.bincount(region)
-    return counts, np.bincount(inside, weights=1.0 / sizes[region], minlength=bins), int(region.max())
+    np.add.at(weight, inside, 1.0 / np.bincount(region)[region])
+    return int(region.max())
 
 
 def _metrics(counts: np.ndarray, weight: np.ndarray | None, fpr_limit: float) -> HistogramMetrics:
@@ -147,14 +151,14 @@ def _linear(bins: int, low: float, high: float) -> Binning:
 
 
 def _leading_bits(bins: int) -> Binning:
-    """Return the leading bits of a float32, negative numbers reversed, so that integers order as the numbers do."""
+    """Return the leading bits of float32 numbers, as integers that order as the numbers do."""
     shift = 32 - int(bins).bit_length() + 1
 
     def binning(scores: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):
-            bits = (scores.astype(np.float32) + np.float32(0)).view(np.int32)  # + 0 makes -0.0 equal to 0.0
-        key = np.where(bits < 0, ~bits.astype(np.int64), bits.astype(np.int64) + (1 << 31))
-        places: np.ndarray = np.minimum(key >> shift, bins - 1)
-        return places
+            nearest_float32 = scores.astype(np.float32, copy=False)
+        if not np.isfinite(nearest_float32).all():  # of float64 beyond float32: the outermost bins
+            nearest_float32 = np.clip(nearest_float32, -_LARGEST, _LARGEST)
+        return np.minimum((ordered_bits(nearest_float32) >> shift).astype(np.intp), bins - 1)
 
     return binning
