@@ -23,6 +23,10 @@ from vadbench.errors import ConfigError
 Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Place = Annotated[str, AfterValidator(os.path.expanduser)]  # a file, a folder or a URL; ~ is the user's home
+# In a YAML file a bare off is false.
+PixelMethod = Annotated[
+    Literal["exact", "histogram", "off"], BeforeValidator(lambda value: "off" if value is False else value)
+]
 Triple = tuple[float, float, float]
 Ids = list[Annotated[str, BeforeValidator(str)]]  # ids of videos; a bare number is one too
 
@@ -94,6 +98,13 @@ class StoreConfig:
 
 
 @dataclass(config=STRICT, kw_only=True)
+class EvaluationConfig:
+    """How metrics are computed."""
+
+    pixels: PixelMethod | None = None  # None: histogram in a sweep, else exact
+
+
+@dataclass(config=STRICT, kw_only=True)
 class RunConfig:
     """One run. What a part may be configured with is checked by :func:`check`, against the part that is named."""
 
@@ -112,6 +123,8 @@ class RunConfig:
     regions: SkipValidation[Any] = None
     flow: SkipValidation[Any] = None
     launcher: SkipValidation[Any] = setting(default=None, in_key=False)
+    # How exactly numbers are computed; absent in older records.
+    evaluation: EvaluationConfig = setting(default_factory=EvaluationConfig, in_key=False)
 
 
 PARTS = ("model", "dataset", "backbone", "density", "launcher")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vadbench.backbones.network import torch_device
+from vadbench.backbones.imports import torch_device
 
 if TYPE_CHECKING:
     import torch

@@ -16,7 +16,7 @@ from vadbench.evaluation import baselines
 from vadbench.evaluation.inputs import each_video, frame_label_digest
 from vadbench.evaluation.intervals.bootstrap import bootstrap
 from vadbench.evaluation.intervals.metric_entry import blanked, entry
-from vadbench.evaluation.map_metrics import map_metrics
+from vadbench.evaluation.map_metrics import PixelMethod, map_metrics
 from vadbench.evaluation.metrics.delay import detection_delay
 from vadbench.evaluation.metrics.frame import (
     average_precision,
@@ -54,6 +54,8 @@ class Evaluation:
         one class, or where the numbers are blank).
     baselines: name to such an entry (micro frame AUROC), under the same protocol.
     card: one row a protocol, see :func:`vadbench.evaluation.protocol_card`; empty if no protocols were asked for.
+    pixels: how pixel metrics were computed, ``{"method": "exact", "histogram" or "off", "reason"}``; None without maps
+        or masks.
     regions: the RBDC/TBDC curve and counts, where there were regions.
     coverage: frames, filled (interpolated scores), kept (frames that the primary protocol scores).
     frame_label_digest: sha256 of the labels, equal for equal labels.
@@ -63,6 +65,7 @@ class Evaluation:
     per_video: pd.DataFrame
     baselines: dict[str, dict[str, Any]] = field(default_factory=dict)
     card: list[dict[str, Any]] = field(default_factory=list)
+    pixels: dict[str, Any] | None = None
     regions: RegionCriteria | None = None
     coverage: dict[str, int] = field(default_factory=dict)
     frame_label_digest: str = ""
@@ -86,6 +89,7 @@ def evaluate(
     frames_by_video: Mapping[str, Any] | None = None,
     resamples: int = 2000,
     seed: int = 0,
+    pixels: PixelMethod = "exact",
 ) -> Evaluation:
     """Everything about raw frame scores ``(T,)`` by video, and about maps and regions where they are given.
 
@@ -104,7 +108,8 @@ def evaluate(
     training_scores: raw scores ``(N,)`` of normal training frames, for an honest F1 (only under a protocol without
         steps, since training scores did not go through it).
     filled_by_video: video id to ``bool (T,)``. frames_by_video: frame numbers ``(T,)`` of the scores, where frames are
-        missing. resamples, seed: of the bootstrap over videos.
+        missing. resamples, seed: of the bootstrap over videos. pixels: ``"exact"``, ``"histogram"`` (several times
+        faster, each value with a bound of its error) or ``"off"``.
 
     DataError for scores that are not finite or videos that do not match.
     """
@@ -124,7 +129,7 @@ def evaluate(
     metrics |= plugin_metrics(applied.scores, applied.labels, protocol.name, resamples, seed)
     if training_scores is not None and not protocol.steps:
         metrics |= _f1_metrics(protocol.name, applied, training_scores)
-    found, regions = map_metrics(
+    found, how, regions = map_metrics(
         maps_by_video or {},
         masks_by_video or {},
         detections,
@@ -133,6 +138,7 @@ def evaluate(
         regions_from_maps,
         resamples,
         seed,
+        pixels,
     )
     rivals = {
         **baselines.from_lengths(labels, seed),
@@ -150,6 +156,7 @@ def evaluate(
             for name, rival in rivals.items()
         },
         protocol_card(scores, labels, dataset, listed, resamples, seed, frames_by_video) if listed else [],
+        how,
         regions,
         _coverage(scores, applied, filled_by_video or {}),
         frame_label_digest(labels),

@@ -6,11 +6,12 @@ Shape legend: T frames, H W pixels.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 
+from vadbench.errors import one_of
 from vadbench.evaluation.intervals.bootstrap import bootstrap
 from vadbench.evaluation.intervals.interval import Interval, interval
 from vadbench.evaluation.intervals.metric_entry import entry
@@ -20,7 +21,7 @@ from vadbench.evaluation.intervals.resampled import Draw
 from vadbench.evaluation.metrics import ranks
 from vadbench.evaluation.metrics.frame import equal_error_rate, frame_auroc
 from vadbench.evaluation.metrics.maps import FrameArrays
-from vadbench.evaluation.metrics.pixel_criterion import CriterionScores, criterion_scores
+from vadbench.evaluation.metrics.pixel_criterion import CriterionScores
 from vadbench.evaluation.metrics.pixel_histogram import pixel_histogram
 from vadbench.evaluation.metrics.pixel_table import MAX_ANOMALOUS, TooManyPixels, pixel_table_by_video
 from vadbench.evaluation.metrics.region_maps import rbdc_tbdc_from_maps
@@ -28,6 +29,9 @@ from vadbench.evaluation.metrics.regions import RegionCriteria, rbdc_tbdc
 from vadbench.evaluation.metrics.tracks import to_edges, tracks_from_masks
 
 Maps = Mapping[str, FrameArrays]
+PixelMethod = Literal["exact", "histogram", "off"]
+TOO_MANY = "too many anomalous pixels to keep in memory"
+_BINS = 1 << 20
 
 
 def map_metrics(
@@ -39,20 +43,22 @@ def map_metrics(
     regions_from_maps: bool = False,
     resamples: int = 2000,
     seed: int = 0,
-) -> tuple[dict[str, dict[str, Any]], RegionCriteria | None]:
-    """Pixel metrics where maps meet masks, RBDC/TBDC where boxes (or maps) meet tracks (or masks); entries by name.
+    pixels: PixelMethod = "exact",
+) -> tuple[dict[str, dict[str, Any]], dict[str, Any] | None, RegionCriteria | None]:
+    """Pixel metrics where maps meet masks, RBDC/TBDC where boxes (or maps) meet tracks (or masks): entries by name, how
+    pixel metrics were computed (see :func:`pixel_metric_entries`), and the regions.
 
     Videos without masks are left out of the pixel metrics; ``n_videos`` of each entry says how many there were.
     """
     both = sorted((video for video in maps_by_video if video in masks_by_video), key=str)
     maps, masks = {v: maps_by_video[v] for v in both}, {v: masks_by_video[v] for v in both}
-    found = _pixel_entries(maps, masks, resamples, seed) if both else {}
+    found, said = pixel_metric_entries(maps, masks, pixels, resamples, seed)
     if detections is None and not (regions_from_maps and both):
-        return found, None
+        return found, said, None
     source = "tracks"
     if tracks is None:
         if not masks_by_video:
-            return found, None
+            return found, said, None
         tracks = to_edges(tracks_from_masks(masks_by_video))
         source = "derived from masks (3-D components)"
         n_frames = {video: n for video, n in n_frames.items() if video in masks_by_video}
@@ -73,7 +79,7 @@ def map_metrics(
     more = {"ground_truth": source, "regions": rule, "fpr_reached": regions.fpr_reached, "endpoint": "flat"}
     found["rbdc"] = entry(values[0], len(n_frames), "raw", **more)
     found["tbdc"] = entry(values[1], len(n_frames), "raw", **more)
-    return found, regions
+    return found, said, regions
 
 
 def _boxes_with_area(detections: pd.DataFrame, n_frames: Mapping[str, int]) -> tuple[pd.DataFrame, int]:
@@ -84,21 +90,40 @@ def _boxes_with_area(detections: pd.DataFrame, n_frames: Mapping[str, int]) -> t
     return known[~flat], int(flat.sum())
 
 
-def _pixel_entries(
-    maps: Maps, masks: Maps, resamples: int, seed: int, max_anomalous: int = MAX_ANOMALOUS
-) -> dict[str, dict[str, Any]]:
+def pixel_metric_entries(
+    maps: Maps,
+    masks: Maps,
+    method: PixelMethod,
+    resamples: int = 2000,
+    seed: int = 0,
+    max_anomalous: int = MAX_ANOMALOUS,
+) -> tuple[dict[str, dict[str, Any]], dict[str, Any] | None]:
+    """Entries of the pixel metrics by name, and how they were computed, ``{"method", "reason"}``; of no video, neither.
+
+    A histogram has a ``bound`` in each entry instead of an interval, and neither EER nor F1. It stands in for exact
+    metrics where more than ``max_anomalous`` anomalous pixels would need too much memory. ``"off"``: no entries.
+    """
+    one_of("pixels", method, get_args(PixelMethod))
+    if not maps:
+        return {}, None
+    if method == "off":
+        return {}, {"method": "off", "reason": "evaluation.pixels=off"}
     frames = CriterionScores(maps)
-    try:
-        found = _exact_entries(maps, masks, resamples, seed, max_anomalous, frames)
-        adapted = frames.by_video()
-    except TooManyPixels:
-        found = _binned_entries(maps, masks)
-        adapted = criterion_scores(maps, masks)
+    reason = "asked for"
+    if method == "exact":
+        try:
+            found = _exact_entries(maps, masks, resamples, seed, max_anomalous, frames)
+        except TooManyPixels:
+            method, reason = "histogram", TOO_MANY
+            frames = CriterionScores(maps)
+    if method == "histogram":
+        found = _binned_entries(maps, masks, frames)
+    adapted = frames.by_video()
     scores, labels = {v: s for v, (s, _) in adapted.items()}, {v: y for v, (_, y) in adapted.items()}
     for name, metric in (("pixel_criterion_auroc", frame_auroc), ("pixel_criterion_eer", equal_error_rate)):
         drawn = bootstrap(metric, scores, labels, resamples, seed)
         found[name] = entry(drawn, len(maps), "raw", coverage=0.4)
-    return found
+    return found, {"method": method, "reason": reason}
 
 
 def _exact_entries(
@@ -121,9 +146,9 @@ def _exact_entries(
     }
 
 
-def _binned_entries(maps: Maps, masks: Maps) -> dict[str, dict[str, Any]]:
-    """Where exact values would need too much memory: each with ``bound``, which surely holds the exact one."""
-    binned = pixel_histogram(maps, masks, bins=1 << 20)
+def _binned_entries(maps: Maps, masks: Maps, frames: CriterionScores) -> dict[str, dict[str, Any]]:
+    """Each with ``bound``: the exact value surely lies no further away."""
+    binned = pixel_histogram(maps, masks, bins=_BINS, look_on=frames.add)
     more = {"n_anomalous": binned.n_anomalous, "n_normal": binned.n_normal}
     n = len(maps)
     return {

@@ -12,8 +12,10 @@ import pandas as pd
 
 from vadbench import registry
 from vadbench.data.video import Dataset, Video
+from vadbench.evaluation.map_metrics import TOO_MANY, PixelMethod, pixel_metric_entries
 from vadbench.evaluation.plugin_metrics import plugin_metrics
 from vadbench.evaluation.protocols.protocol import Protocol, apply
+from vadbench.experiment.evaluate_run import with_masks
 from vadbench.experiment.fit_and_score import kept_clip_maps
 from vadbench.models.base import Detector, VideoScores
 from vadbench.report import curves
@@ -21,6 +23,8 @@ from vadbench.runs.run_folder import RunFolder
 from vadbench.store.features import FeatureStore
 
 log = logging.getLogger(__name__)
+
+_BETTER: tuple[PixelMethod, ...] = ("off", "histogram", "exact")
 
 
 def draw_missing_heatmaps(folder: Path, dataset: Dataset, detector: Detector, store: FeatureStore, count: int) -> int:
@@ -34,20 +38,17 @@ def draw_missing_heatmaps(folder: Path, dataset: Dataset, detector: Detector, st
     missing = [{path for path in wanted if not path.is_file()} for wanted in paths]
     if not any(missing):
         return 0
-    regions = folder / "regions.parquet"
-    table = pd.read_parquet(regions) if regions.is_file() else None
-    maps = [_maps(folder, video, detector, store, table) for video in dataset.test]
-    if any(one is None for one in maps):
+    scored = _with_maps(folder, dataset, detector, store)
+    if scored is None:
         log.warning(
             "model.heatmap_frames=%d: no heat maps drawn, because the maps of this run are not kept. "
             "on_existing=rerun makes the run again and draws them.",
             count,
         )
         return 0
-    scores = [replace(result, maps=one) for result, one in zip(scores, maps, strict=True)]
     pictures.mkdir(exist_ok=True)
-    peak = curves.hottest(scores)
-    for video, result, absent in zip(dataset.test, scores, missing, strict=True):
+    peak = curves.hottest(scored)
+    for video, result, absent in zip(dataset.test, scored, missing, strict=True):
         if absent:
             curves.draw_heatmaps(video, result, count, peak, pictures)
     drawn = sum(map(len, missing))
@@ -69,6 +70,43 @@ def add_metrics(folder: RunFolder, dataset: Dataset, protocol: Protocol, seed: i
     folder.finish({**record, "metrics": {**known, **found}})
     log.info("%s: evaluated on the scores of the run in %s", ", ".join(found), folder.path)
     return list(found)
+
+
+def better_pixels(
+    folder: RunFolder, dataset: Dataset, detector: Detector, store: FeatureStore, method: PixelMethod, seed: int
+) -> bool:
+    """Put pixel metrics by ``method`` into a record that has less: none, or those of a histogram; returns whether it
+    did.
+
+    ``detector``: as configured, not fitted. Where maps are no longer kept a warning says so, and nothing changes.
+    """
+    record = folder.read()
+    had = record.get("pixels")
+    if had is None or _BETTER.index(method) <= _BETTER.index(had["method"]) or had["reason"] == TOO_MANY:
+        return False
+    scores = _with_maps(folder.path, dataset, detector, store)
+    if scores is None:
+        log.warning(
+            "evaluation.pixels=%s: the pixel metrics of this run (%s) stay, because its maps are not kept. "
+            "on_existing=rerun makes the run again.",
+            method,
+            had["method"],
+        )
+        return False
+    found, how = pixel_metric_entries(*with_masks(dataset.test, scores), method, seed=seed)
+    folder.finish({**record, "metrics": {**record["metrics"], **found}, "pixels": how})
+    log.info("pixel metrics (%s) from the maps of the run in %s", method, folder.path)
+    return True
+
+
+def _with_maps(folder: Path, dataset: Dataset, detector: Detector, store: FeatureStore) -> list[VideoScores] | None:
+    """Return the scores of every test video with its maps; None if those of one are no longer kept."""
+    regions = folder / "regions.parquet"
+    table = pd.read_parquet(regions) if regions.is_file() else None
+    maps = [_maps(folder, video, detector, store, table) for video in dataset.test]
+    if any(one is None for one in maps):
+        return None
+    return [replace(result, maps=one) for result, one in zip(_scores(folder, dataset), maps, strict=True)]
 
 
 def _scores(folder: Path, dataset: Dataset) -> list[VideoScores]:

@@ -195,7 +195,8 @@ def _work(
     timings |= scored.timings
     write_scores(folder, dataset, scored)
     with timed(timings, "evaluate"):
-        options = {"regions_from_maps": config.regions_from_maps}
+        pixels = config.evaluation.pixels or "exact"
+        options = {"regions_from_maps": config.regions_from_maps, "pixels": pixels}
         evaluation = assess(detector, dataset, scored, store, config.protocol, config.seed, **options)
         found = _write_evaluation(folder, evaluation)
         found["scenes"] = assess_scenes(detector, dataset, scored, config.protocol, config.seed)
@@ -254,7 +255,8 @@ def _write_evaluation(folder: Path, evaluation: Any) -> dict[str, Any]:
     evaluation.per_video.to_parquet(folder / "per_video.parquet", index=False)
     (folder / "card.json").write_text(json.dumps(plain(evaluation.card), indent=1))
     (folder / "card.txt").write_text(format_card(evaluation.card) + "\n")
-    return {"metrics": evaluation.metrics, "baselines": evaluation.baselines}
+    how = {"pixels": evaluation.pixels} if evaluation.pixels else {}
+    return {"metrics": evaluation.metrics, "baselines": evaluation.baselines, **how}
 
 
 def _draw(config: RunConfig, dataset: Dataset, detector: Detector, scored: Scored, folder: Path) -> None:
@@ -279,9 +281,17 @@ def _draw(config: RunConfig, dataset: Dataset, detector: Detector, scored: Score
 
 
 def update(config: RunConfig, dataset: Dataset, detector: Detector, folder: RunFolder) -> None:
-    """Add what a complete run is asked for and does not have yet: heat maps, and metrics of plug-ins."""
+    """Add what a complete run is asked for and does not have yet: heat maps, better pixel metrics, and metrics
+    of plug-ins."""
     draw_missing(config, dataset, detector, folder.path)
-    if registry.outside("metric") and getattr(detector, "evaluator", True) is True:
+    evaluated = getattr(detector, "evaluator", True) is True
+    if evaluated:
+        from vadbench.experiment.redraw import better_pixels
+
+        wanted = config.evaluation.pixels or "exact"
+        if better_pixels(folder, dataset, detector, open_store(config), wanted, config.seed):
+            track(folder, config)
+    if registry.outside("metric") and evaluated:
         from vadbench.experiment.redraw import add_metrics
 
         protocol = effective(config.protocol, getattr(detector, "post_processor", True))

@@ -117,7 +117,8 @@ class Sweep:
 
     def _update(self, config: RunConfig, dataset: Dataset, folder: RunFolder) -> None:
         """Draw what a complete point is asked for and does not have yet; a fault there stops nothing."""
-        if getattr(config.model, "heatmap_frames", 0) or registry.outside("metric"):
+        wanted = config.evaluation.pixels == "exact" or bool(getattr(config.model, "heatmap_frames", 0))
+        if wanted or registry.outside("metric"):
             try:
                 update(config, *prepare(config, dataset), folder)
             except (VadbenchError, OSError) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vadbench.config.compose import compose, user_config_dirs
 from vadbench.config.from_hydra import refuse_overrides
@@ -43,7 +43,7 @@ def expand(words: Sequence[str]) -> list[Point]:
     for combination in combinations:
         label = " ".join(word for word in combination if _key(word) in varying)
         try:
-            config = compose(combination)
+            config = _swept(compose(combination))
         except ConfigError as error:
             faults[str(error)] = None
             continue
@@ -78,6 +78,11 @@ def _combinations(words: Sequence[str]) -> tuple[list[list[str]], set[str]]:
             "Give it one value, or make two sweeps."
         )
     return [list(combination) for batch in batches for combination in batch], varying
+
+
+def _swept(config: RunConfig) -> RunConfig:
+    """``config`` with what is chosen otherwise in a sweep, where nothing is: pixel metrics by histogram."""
+    return replace(config, evaluation=replace(config.evaluation, pixels=config.evaluation.pixels or "histogram"))
 
 
 def _key(word: str) -> str:

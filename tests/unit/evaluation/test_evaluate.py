@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vadbench.errors import DataError
+from vadbench.errors import ConfigError, DataError
 from vadbench.evaluation import (
     apply,
     aupro,
@@ -30,7 +30,7 @@ from vadbench.evaluation import (
     tracks_from_masks,
     training_threshold,
 )
-from vadbench.evaluation.map_metrics import _pixel_entries
+from vadbench.evaluation.map_metrics import pixel_metric_entries
 from vadbench.runs.run_folder import plain
 
 
@@ -236,9 +236,31 @@ def test_one_class_everywhere_is_undefined_not_a_number():
     assert found.metrics["frame_auroc_macro"]["n_videos"] == 0
 
 
+def test_pixel_metrics_by_histogram_or_not_at_all(run):
+    scores, labels, maps, masks = run
+    given = {"protocols": [], "maps_by_video": maps, "masks_by_video": masks, "resamples": 20}
+    exact = evaluate(scores, labels, **given)
+    binned = evaluate(scores, labels, **given, pixels="histogram")
+    off = evaluate(scores, labels, **given, pixels="off")
+    pixel = {name for name in exact.metrics if name.startswith(("pixel", "aupro"))}
+    assert set(off.metrics) == set(exact.metrics) - pixel
+    assert set(exact.metrics) - set(binned.metrics) == {"pixel_eer", "pixel_f1_oracle"}
+    for name in ("pixel_auroc", "pixel_ap", "aupro"):
+        found = binned.metrics[name]
+        assert abs(found["value"] - exact.metrics[name]["value"]) <= found["bound"] < 0.01
+    assert [found.pixels["method"] for found in (exact, binned, off)] == ["exact", "histogram", "off"]
+    assert off.pixels["reason"] == "evaluation.pixels=off"
+    with pytest.raises(ConfigError, match="Did you mean: histogram"):
+        evaluate(scores, labels, **given, pixels="histgram")
+
+
 def test_too_many_anomalous_pixels_fall_back_to_a_bound(run):
     _, _, maps, masks = run
-    exact, binned = (_pixel_entries(maps, masks, 20, 0, limit) for limit in (10**9, 100))
+    (exact, how), (binned, instead) = (
+        pixel_metric_entries(maps, masks, "exact", 20, 0, limit) for limit in (10**9, 100)
+    )
+    assert (how, instead["method"]) == ({"method": "exact", "reason": "asked for"}, "histogram")
+    assert "too many" in instead["reason"]
     assert "bound" not in exact["pixel_auroc"]
     for name in ("pixel_auroc", "pixel_ap", "aupro"):
         entry = binned[name]

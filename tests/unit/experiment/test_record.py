@@ -33,6 +33,7 @@ def key(*words: str, specs: Any = None, data: str = "d", labels: str = "l") -> s
         "protocol.source=words",
         "+protocol.assumes={clip_length:2,frame_step:1,clip_stride:1,target_frame:last}",
         "launcher=ray",
+        "evaluation.pixels=off",
     ],
 )
 def test_what_can_not_change_a_result_is_not_in_the_key(words: str) -> None:

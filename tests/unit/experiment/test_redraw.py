@@ -89,3 +89,38 @@ def test_the_complete_points_of_a_sweep_are_drawn_too(methods, tmp_path):
     assert main(["-m", *words, "model.heatmap_frames=1"]) == 0
     folders = [path.parent for path in tmp_path.glob("runs/*/*/*/run.json")]
     assert [len(heat_maps(folder)) for folder in folders] == [2, 2]
+
+
+def evaluated(words):
+    return [*(word for word in words if word != "model.evaluator=false"), "tracking=none"]
+
+
+@pytest.mark.parametrize("method", ["fuvas", "fuvas all"])
+@pytest.mark.parametrize("first", ["histogram", "off"])
+def test_a_single_run_makes_pixel_metrics_exact_from_the_maps(methods, method, first, tmp_path, monkeypatch):
+    """The record becomes that of a run which was exact at once, to the bit, and nothing is scored again."""
+    words = evaluated(methods[method])
+    exact = run(compose([*words, f"results={tmp_path / 'exact'}"])).record
+    before = run(compose([*words, f"results={tmp_path / 'later'}", f"evaluation.pixels={first}"])).record
+    assert exact["pixels"]["method"] == "exact" and before["pixels"]["method"] == first
+    if first == "histogram":
+        for name in ("pixel_auroc", "pixel_ap", "aupro"):
+            value, bound = (before["metrics"][name][key] for key in ("value", "bound"))
+            assert 0 <= bound < 0.01 and abs(value - exact["metrics"][name]["value"]) <= bound
+    else:
+        assert "evaluation.pixels=off" in before["pixels"]["reason"]
+        assert not any(name.startswith(("pixel", "aupro")) for name in before["metrics"])
+    monkeypatch.setattr("vadbench.experiment.run.score_dataset", untouchable)
+    again = run(compose([*words, f"results={tmp_path / 'later'}"]))
+    assert again.existed and again.record["fingerprint"] == before["fingerprint"] == exact["fingerprint"]
+    assert again.record["metrics"] == exact["metrics"] and again.record["pixels"] == exact["pixels"]
+    # What is exact stays, whatever is asked for later.
+    assert run(compose([*words, f"results={tmp_path / 'later'}", f"evaluation.pixels={first}"])).record == again.record
+
+
+def test_pixel_metrics_stay_where_maps_are_gone(methods, tmp_path, caplog):
+    words = [*evaluated(methods["fuvas"]), f"results={tmp_path}"]
+    before = run(compose([*words, "evaluation.pixels=histogram"]))
+    shutil.rmtree(before.folder.path / "maps")
+    assert run(compose(words)).record == before.record
+    assert "evaluation.pixels=exact: the pixel metrics of this run (histogram) stay" in caplog.text

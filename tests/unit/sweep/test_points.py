@@ -31,6 +31,12 @@ def test_groups_can_be_swept_and_lists_are_values():
     assert points[0].label == "backbone=flow_grid"
 
 
+def test_pixel_metrics_of_a_sweep_are_by_histogram_unless_something_is_chosen():
+    assert [p.config.evaluation.pixels for p in expand([*BASE, "seed=0,1"])] == ["histogram"] * 2
+    for chosen in ("exact", "off"):
+        assert expand([*BASE, f"evaluation.pixels={chosen}"])[0].config.evaluation.pixels == chosen
+
+
 def test_a_grid_of_one_point():
     (point,) = expand(BASE)
     assert point.label == "the only point"

@@ -62,8 +62,8 @@ def pixel_histogram(
     ----------
     maps_by_video, masks_by_video: as :func:`vadbench.evaluation.pixel_auroc`; every frame is asked for once.
     bins: 2 to 2²⁴. value_range: (low, high) cut into equal bins, scores beyond it go into the outer ones; None: bins
-        of the leading bits of the float32 number, which need no range and are fine near 0 and coarse far from it. look_on: sees every
-        frame once, in order.
+        of the leading bits of the float32 number, which need no range and are fine near 0 and coarse far from it.
+    look_on: sees every frame once, in order.
     """
     if not 2 <= bins <= 1 << 24:
         raise ConfigError(f"bins={bins} must lie between 2 and {1 << 24}.")
