@@ -146,3 +146,8 @@ def test_the_exam_prints_ranges_and_notes(tmp_path, capsys):
     row = next(line for line in text.splitlines() if "frame_auroc_micro" in line)
     assert all(cell in row for cell in interval_cells(found, 4))
     assert WIDE_NOTE in text and FEW_NOTE in text
+
+
+def test_a_bound_stands_in_place_of_an_interval():
+    assert interval_cells(entry(0.9, 3, "raw", bound=1.21e-4)) == ("value ± 1.3e-4", "", "")
+    assert interval_cells(entry(0.9, 3, "raw")) == ("", "", "")

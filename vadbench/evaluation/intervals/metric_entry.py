@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from decimal import ROUND_UP, Context
 from typing import Any
 
 from vadbench.evaluation.intervals.interval import Interval, interval_notes
@@ -11,6 +12,8 @@ from vadbench.evaluation.intervals.interval import Interval, interval_notes
 INTERVAL_HEADS = ("95% interval", "single videos", "one left out")
 """What the columns of :func:`interval_cells` are."""
 
+
+_UP = Context(prec=2, rounding=ROUND_UP)  # a bound that is rounded down is none
 
 RANGES = ("video_low", "video_high", "without_low", "without_high")
 """Keys of the ranges that stand beside an interval; see :class:`Interval`."""
@@ -45,10 +48,14 @@ def blanked(known: dict[str, Any], reason: str | None) -> dict[str, Any]:
 
 
 def interval_cells(found: Mapping[str, Any], digits: int = 3) -> tuple[str, str, str]:
-    """``[low, high]`` of the interval, of single videos and with one video left out; "" for what is not known."""
+    """``[low, high]`` of the interval, of single videos and with one video left out; "" for what is not known.
+
+    Where there is a bound of the value's own error in place of an interval, ``"value ± bound"`` stands first.
+    """
     pairs = (("ci_low", "ci_high"), ("video_low", "video_high"), ("without_low", "without_high"))
     first, second, third = (_bracket(_number(found, low), _number(found, high), digits) for low, high in pairs)
-    return first, second, third
+    bound = _number(found, "bound")
+    return first or ("" if math.isnan(bound) else f"value ± {_UP.create_decimal(bound):.1e}"), second, third
 
 
 def note_lines(entries: Mapping[str, Mapping[str, Any]]) -> list[str]:
