@@ -253,7 +253,7 @@ def test_a_few_million_pixels_are_exact_in_little_memory():
 
 def test_memory_of_many_anomalous_pixels():
     """At most 16 MB of tables and 50 bytes an anomalous pixel: 64 MB at a hundred million pixels, 1% of them."""
-    maps, masks = synthetic(20_000_000)
+    maps, masks = synthetic(8_000_000)
     tracemalloc.start()
     pixel_metrics({"a": maps}, {"a": masks})
     peak = tracemalloc.get_traced_memory()[1]

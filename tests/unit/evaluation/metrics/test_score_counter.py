@@ -104,3 +104,11 @@ def test_ones_are_counted_without_numpy_2():
     random = np.random.default_rng(0)
     bits = np.append(random.integers(0, 2**32, 1000, dtype=np.uint32), np.array([0, 2**32 - 1], np.uint32))
     assert score_counter._count_ones(bits).tolist() == [int(b).bit_count() for b in bits]
+
+
+def test_no_given_score_at_all(tables):
+    counter = ScoreCounter(np.zeros(0, np.float32))
+    counter.add(scores_of("smooth"))
+    assert counter.total == 20_000
+    assert [found.size for found in counter.above_and_equal()] == [0, 0]
+    assert counter.below(np.zeros(0, np.float32)).size == 0
