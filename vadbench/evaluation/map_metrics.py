@@ -106,10 +106,10 @@ def pixel_metric_entries(
     one_of("pixels", method, get_args(PixelMethod))
     if not maps:
         return {}, None
+    reason = f"evaluation.pixels={method}"
     if method == "off":
-        return {}, {"method": "off", "reason": "evaluation.pixels=off"}
+        return {}, {"method": method, "reason": reason}
     frames = CriterionScores(maps)
-    reason = "asked for"
     if method == "exact":
         try:
             found = _exact_entries(maps, masks, resamples, seed, max_anomalous, frames)

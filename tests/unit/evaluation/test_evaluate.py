@@ -259,7 +259,7 @@ def test_too_many_anomalous_pixels_fall_back_to_a_bound(run):
     (exact, how), (binned, instead) = (
         pixel_metric_entries(maps, masks, "exact", 20, 0, limit) for limit in (10**9, 100)
     )
-    assert (how, instead["method"]) == ({"method": "exact", "reason": "asked for"}, "histogram")
+    assert (how, instead["method"]) == ({"method": "exact", "reason": "evaluation.pixels=exact"}, "histogram")
     assert "too many" in instead["reason"]
     assert "bound" not in exact["pixel_auroc"]
     for name in ("pixel_auroc", "pixel_ap", "aupro"):
