@@ -37,6 +37,10 @@ class Backbone(Protocol):
 
     One with several layers may have ``with_layers(layers)``, which returns the same backbone with other layers, so that
     one pass over the videos serves all of them.
+
+    One that several engines can run, whose features agree up to rounding, has ``engine`` (what ran the last clips, None
+    before there were any), ``takes(engine)`` (whether features that an engine made may stand for its own), ``remarks``
+    (what a record should say of the choice) and ``expect(training_clips)``, which it is told before the first clip.
     """
 
     layers: tuple[str, ...]

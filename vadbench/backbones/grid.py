@@ -132,7 +132,7 @@ def checked_options(config: BackboneConfig, wanted: tuple[str, ...]) -> dict[str
     for layer in wanted:
         if layer != LAYER:
             raise ConfigError(f"backbone {config.name!r} has no layer {layer!r}. {nearest(layer, [LAYER])}")
-    fixed = {"weights": None, "mean": None, "std": None, "precision": "float32"}
+    fixed = {"weights": None, "mean": None, "std": None, "precision": "float32", "engine": "auto"}
     for key, value in fixed.items():
         if getattr(config, key) != value:
             shown = "null" if value is None else value

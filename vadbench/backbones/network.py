@@ -13,6 +13,8 @@ import numpy as np
 
 from vadbench.backbones import architecture, imports
 from vadbench.backbones.base import Facts
+from vadbench.backbones.engines import choice
+from vadbench.backbones.engines.eager import Eager, run_until
 from vadbench.backbones.imports import torch_device
 from vadbench.backbones.weights import RANDOM_RECIPE, Weights, find, fitted, read
 from vadbench.config.schema import BackboneConfig
@@ -28,7 +30,12 @@ log = logging.getLogger(__name__)
 class Network:
     """A frozen network that follows :class:`vadbench.backbones.base.Backbone`.
 
-    Checked at once: layers (other than the default), weights, device. Built at the first clip.
+    Checked at once: layers (other than the default), weights, device, engine. Built at the first clip.
+
+    Attributes
+    ----------
+    engine: what ran the last clips, such as "eager" or "openvino 2026.4.1"; None before there were any.
+    remarks: why it is not the engine that ``auto`` chose.
     """
 
     def __init__(
@@ -48,16 +55,30 @@ class Network:
         self.seed = seed
         self.weights: Weights = find(config.name, facts, config.weights, seed)
         self.device = device
+        self.engine: str | None = None
+        self.remarks: list[str] = []
+        self._training_clips = 0
+        self._engines: dict[tuple[int, ...], choice.Engine] = {}  # (T, H, W) of clips to what runs them
         self._module: nn.Module | None = None
         # The recipe's own layer and clip are known to work; not asking saves importing torch where features are cached.
         asked = (layers, config.clip_length, config.size)
         if asked != ((recipe.layer,), recipe.clip_length, recipe.size) or device.startswith("cuda"):
             self._check_layers()
             torch_device(device)
+        if config.engine == "openvino":
+            choice.check_openvino("cpu" if device == "cpu" else torch_device(device).type)
 
     def with_layers(self, layers: Sequence[str]) -> Network:
         """Return the same network with the same weights and other layers, not built yet."""
         return Network(self.config, self.facts, self.recipe, tuple(layers), self.seed, self.device)
+
+    def expect(self, training_clips: int) -> None:
+        """Be told how many training clips there are: ``engine=auto`` converts a network only where that pays."""
+        self._training_clips = training_clips
+
+    def takes(self, engine: str) -> bool:
+        """Whether features that ``engine`` made may stand for this network's."""
+        return choice.takes(self.config.engine, engine)
 
     @property
     def needs_calibration(self) -> bool:
@@ -103,6 +124,7 @@ class Network:
         import torch
 
         module = self._network()
+        self._engines.clear()
         norms = [m for m in module.modules() if isinstance(m, torch.nn.BatchNorm3d) and m.running_mean is not None]
         for norm in norms:
             norm.reset_running_stats()
@@ -111,7 +133,7 @@ class Network:
         n_clips = 0
         try:
             for clip in clips:
-                self._forward(module, clip[None])
+                self._eager(module)(self._input(clip[None]))
                 n_clips += 1
         finally:
             for norm in norms:
@@ -122,7 +144,10 @@ class Network:
 
     def __call__(self, clips: np.ndarray) -> dict[str, np.ndarray]:
         """Feature maps of ``layers``: layer to ``float32 (N, C, t, h, w)`` from ``float32 (N, T, H, W, 3)``."""
-        outputs = self._forward(self._network(), clips)
+        x = self._input(clips)
+        engine = self._engine(x)
+        outputs = engine(x)
+        self.engine = engine.mark
         network = self._architecture()
         maps = {}
         for layer in self.layers:
@@ -131,25 +156,37 @@ class Network:
             maps[layer] = np.ascontiguousarray(layout.maps(output).float().cpu().numpy())
         return maps
 
-    def _forward(self, module: nn.Module, clips: np.ndarray) -> dict[str, torch.Tensor]:
-        """Outputs of the layers as the network gives them."""
+    def _input(self, clips: np.ndarray) -> torch.Tensor:
+        """Clips ``(N, T, H, W, 3)`` as the network takes them, ``(N, 3, T, H, W)`` on its device."""
         import torch
 
-        device = torch_device(self.device)
         fixed = self.facts.fixed_input
         if fixed is not None and clips.shape[1:4] != fixed:
             raise ConfigError(
                 f"backbone {self.config.name!r} takes clips of {fixed[0]} frames of {fixed[1]}x{fixed[2]} pixels only "
                 f"and was given {clips.shape[1]} of {clips.shape[2]}x{clips.shape[3]}"
             )
-        low = self.config.precision == "bfloat16"
-        x = torch.from_numpy(clips).permute(0, 4, 1, 2, 3).to(device).contiguous(memory_format=self._memory_format())
-        with (
-            torch.inference_mode(),
-            torch.autocast(device.type, torch.bfloat16, enabled=low),
-            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
-        ):
-            return run_until(module, self._calls(), x)
+        x = torch.from_numpy(clips).permute(0, 4, 1, 2, 3).to(torch_device(self.device))
+        return x.contiguous(memory_format=self._memory_format())
+
+    def _eager(self, module: nn.Module) -> Eager:
+        return Eager(module, self._calls(), self.config.precision)
+
+    def _engine(self, clips: torch.Tensor) -> choice.Engine:
+        """What runs clips of this size: chosen and made ready at the first of them."""
+        shape = tuple(clips.shape[2:])
+        if shape not in self._engines:
+            eager, asked = self._eager(self._network()), self.config.engine
+            chosen = asked if asked != "auto" else choice.fastest(clips.device.type, lambda: self._work(shape))
+            what = f"{self.config.name} up to {', '.join(self.layers)} on clips of {'x'.join(map(str, shape))}"
+            self._engines[shape], remark = choice.ready(asked, chosen, eager, clips[:1], what)
+            self.remarks += [remark] if remark else []
+            log.info("backbone.engine=%s: %s runs %s", asked, self._engines[shape].mark, what)
+        return self._engines[shape]
+
+    def _work(self, clip: tuple[int, ...]) -> float:
+        """Multiply-adds of all training clips."""
+        return multiply_adds(self.facts, self._calls(), clip) * self._training_clips if self._training_clips else 0.0
 
     def _architecture(self) -> architecture.Architecture:
         return architecture.measured(self.config, self.facts, self.recipe)
@@ -211,43 +248,6 @@ class Network:
         return read_tensors(self.facts, self._calls(), (self.config.clip_length, *size))
 
 
-class _AllFound(Exception):
-    """Ends a pass through a network once its last wanted layer has returned."""
-
-
-def run_until(network: nn.Module, calls: Mapping[str, int], clips: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Return the outputs of the layers that ``calls`` names; nothing after the last of them is computed.
-
-    ``calls`` is how often the network calls each; its output is that of the last call.
-    """
-    found: dict[str, torch.Tensor] = {}
-    left = dict(calls)
-
-    def keep(layer: str, output: Any) -> None:
-        value = architecture.first_tensor(output)
-        assert value is not None
-        left[layer] -= 1
-        if any(left.values()):
-            # Operations in place that come later must not change it.
-            found.update({} if left[layer] else {layer: value.clone()})
-            return
-        found[layer] = value
-        raise _AllFound
-
-    hooks = [
-        network.get_submodule(layer).register_forward_hook(lambda _m, _i, output, layer=layer: keep(layer, output))
-        for layer in calls
-    ]
-    try:
-        network(clips)
-    except _AllFound:
-        pass
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return found
-
-
 def read_tensors(facts: Facts, calls: Mapping[str, int], clip: tuple[int, int, int]) -> frozenset[str]:
     """Return names of the parameters and buffers that a pass up to the last layer of ``calls`` reads.
 
@@ -276,6 +276,19 @@ def read_tensors(facts: Facts, calls: Mapping[str, int], clip: tuple[int, int, i
     means = [name for name in names if name.endswith("running_mean")]
     counts = {name.removesuffix("running_mean") + "num_batches_tracked" for name in means}
     return frozenset(names | counts)
+
+
+def multiply_adds(facts: Facts, calls: Mapping[str, int], clip: Sequence[int]) -> int:
+    """Return the multiply-adds of convolutions and matrix products up to the last layer of ``calls`` for one clip
+    (T, H, W); counted on the meta device."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.device("meta"):
+        network = architecture.bare_network(facts)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        run_until(network, calls, torch.empty(1, 3, *clip, device="meta"))
+    return counter.get_total_flops() // 2
 
 
 def drop_except(network: nn.Module, kept: frozenset[str]) -> None:

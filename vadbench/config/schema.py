@@ -45,7 +45,9 @@ class BackboneConfig(PartConfig):
     size: tuple[Positive, Positive] | None = None  # (height, width) that frames are resized to; None: as they are
     mean: Triple | None = None
     std: Triple | None = None
-    precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16: faster on new GPUs, features differ by 1 to 4 %
+    precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16: faster where supported, features differ by 1 %
+    # What runs a network; features agree up to rounding. auto: openvino where it is installed and pays, else eager.
+    engine: Literal["auto", "eager", "openvino", "compile"] = "auto"
     options: dict[str, float | int | str | bool] = field(default_factory=dict)  # of a filter bank
     # antialiased: as torchvision resizes floats; linear: without averaging. Absent in older records.
     resize: Literal["area_or_linear", "antialiased", "linear"] = "area_or_linear"

@@ -1,0 +1,44 @@
+"""The operations of a network up to its last wanted layer, as one graph for clips of one size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from vadbench.backbones.engines.eager import Eager
+
+if TYPE_CHECKING:
+    import torch
+
+BOUND = {"float32": 1e-5, "bfloat16": 0.3}
+"""Largest distance from eager, as a share of the norm of a layer's output. In bfloat16 rounding alone moves deep
+layers by up to 0.16; a larger distance means that something else was computed."""
+
+
+def traced(eager: Eager, clip: torch.Tensor) -> torch.fx.GraphModule:
+    """Return what ``eager`` computes as a graph: of a clip ``(1, 3, T, H, W)``, the output of each of its layers.
+
+    Shapes are constants of the graph. Nothing is computed and no activation is stored.
+    """
+    import torch
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    def outputs(clips: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        with torch.autocast(clip.device.type, torch.bfloat16, enabled=eager.precision == "bfloat16"):
+            return tuple(run(clips).values())
+
+    run = eager.run
+    with torch.no_grad():
+        graph = make_fx(outputs, tracing_mode="fake", _allow_non_fake_inputs=True)(clip)
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+    return graph
+
+
+def distance(outputs: Mapping[str, torch.Tensor], reference: Mapping[str, torch.Tensor]) -> float:
+    """Return the largest distance of a layer's output from its reference, as a share of the reference's norm."""
+    shares = []
+    for layer, expected in reference.items():
+        wanted = expected.double()
+        shares.append(float((outputs[layer].double() - wanted).norm() / wanted.norm().clamp_min(1e-30)))
+    return max(shares)
