@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from vadbench.errors import VadbenchError, one_of
 from vadbench.experiment.allocator import keep_freed_memory, release_freed_memory
 from vadbench.models.base import Detector, Extractor, Features, VideoScores
 from vadbench.models.clips.to_frames import ClipMaps
-from vadbench.store.features import MemoryStore, Store, keys_of
+from vadbench.store.features import EAGER, MemoryStore, Store, keys_of
 from vadbench.store.key import digest
 from vadbench.store.one_pass import get_all
 
@@ -37,12 +38,14 @@ class Scored:
     training_scores: ``float64 (N,)``, raw scores of all frames of the training videos, for thresholds that never saw a
         test video.
     timings: seconds by phase. summary: what the fit found.
+    engines: what ran the network, to the number of videos whose features it made; empty where only one way is known.
     """
 
     scores: list[VideoScores]
     training_scores: np.ndarray
     timings: dict[str, float]
     summary: dict[str, Any]
+    engines: dict[str, int] = field(default_factory=dict)
 
 
 def score_dataset(
@@ -80,13 +83,13 @@ def score_dataset(
             test[video.id] = get_all(store, detector.extractor, others, video)
     release_freed_memory()
     with timed(timings, "fit"):
-        keys = [keys_of(detector.extractor, v, store.dtype) for v in dataset.train]
+        keys = [_made(store, detector.extractor, v) for v in dataset.train]
         outside = {"plugins": dict(plugins)} if plugins else {}
         spec = {"fit": detector.fit_spec(), "dtype": store.dtype, "features": keys, **outside}
         detector.fit(train, partial(_remembered, store, spec))
 
     def remember(video: Video) -> Remember:
-        keys = keys_of(detector.extractor, video, store.dtype)
+        keys = _made(store, detector.extractor, video)
         return partial(_remembered, store, {"fit": spec["fit"], "fitted": digest(spec), "video": keys})
 
     with timed(timings, "score"):
@@ -98,7 +101,24 @@ def score_dataset(
             result = detector.score(video, test.pop(video.id), remember(video))
             _check(video, result)
             scores.append(keep(result))
-    return Scored(scores, np.concatenate([*training, np.empty(0)]), timings, detector.summary())
+    engines = _engines(store, detector.extractor, dataset)
+    return Scored(scores, np.concatenate([*training, np.empty(0)]), timings, detector.summary(), engines)
+
+
+def _made(store: Store, extractor: Extractor, video: Video) -> dict[str, str]:
+    """Output to what identifies its arrays to the bit: its key, and what ran the network where that is not eager."""
+    keys = keys_of(extractor, video, store.dtype)
+    engines = {name: store.engine(key) for name, key in keys.items()}
+    return {name: key if engines[name] == EAGER else f"{key} {engines[name]}" for name, key in keys.items()}
+
+
+def _engines(store: Store, extractor: Extractor, dataset: Dataset) -> dict[str, int]:
+    """Count videos by what ran the network; empty where the extractor knows only one way."""
+    if not hasattr(extractor, "engine"):
+        return {}
+    videos = (*dataset.train, *dataset.test)
+    made = [{store.engine(key) for key in keys_of(extractor, video, store.dtype).values()} for video in videos]
+    return dict(Counter(engine for engines in made for engine in sorted(engines)))
 
 
 def _remembered(store: Store, spec: dict[str, Any], name: str, make: Callable[[], Features]) -> Features:

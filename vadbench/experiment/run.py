@@ -37,7 +37,7 @@ from vadbench.experiment.record import (
     weights,
 )
 from vadbench.files import is_full, require_writable, unwritable
-from vadbench.models.base import Detector, specs_of
+from vadbench.models.base import Detector, specs_of, takes
 from vadbench.models.baselines import from_frames
 from vadbench.models.registry import build
 from vadbench.runs.provenance import forget_peak_memory, now, peak_memory_mb, source_version
@@ -114,7 +114,11 @@ def run(
             raise VadbenchError(f"this run exists: {folder.path}. on_existing=skip reuses it, rerun replaces it.")
         if folder.complete and config.on_existing == "skip" and not again:
             update(config, dataset, detector, folder)
-            return RunResult(folder, folder.read(), existed=True)
+            record = folder.read()
+            others = [mark for mark in record.get("engines", {}) if not takes(detector.extractor, mark)]
+            if others:
+                log.warning("%s made this run; on_existing=rerun makes it with the engine asked for", ", ".join(others))
+            return RunResult(folder, record, existed=True)
         with _recorded(folder):
             folder.begin(_yaml(described(config, dataset, objects)), overrides or [])
             _log_into(folder.path)
@@ -225,6 +229,9 @@ def _work(
     }
     if used:
         record["plugins"] = used
+    if scored.engines:
+        record["engines"] = scored.engines
+    remarks += getattr(detector.extractor, "remarks", [])
     return record | {"warnings": [*caveats(record), *remarks, *all_warnings(dataset)]}
 
 

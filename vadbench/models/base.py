@@ -50,6 +50,9 @@ class Extractor(Protocol):
 
         It may have ``merged(others)``: one extractor whose outputs are those of this one and of ``others``,
         under the same specs, made in one pass; None where there is none.
+
+        One whose network several engines can run has ``engine``, what ran it last, and ``takes(engine)``, whether
+        features that an engine made may stand for its own: both are equal up to rounding and have one spec.
         """
 
 
@@ -81,6 +84,18 @@ def specs_of(extractor: Extractor) -> dict[str, dict[str, Any]]:
     versions of a plug-in share no features."""
     digest = registry.plugin_digest(type(extractor))
     return {name: {**spec, "plugin": digest} if digest else spec for name, spec in extractor.outputs().items()}
+
+
+def engine_of(extractor: Extractor) -> str | None:
+    """What ran the network of ``extractor`` at its last extraction; None where there is only one way to run it."""
+    engine: str | None = getattr(extractor, "engine", None)
+    return engine
+
+
+def takes(extractor: Extractor, engine: str) -> bool:
+    """Whether features that ``engine`` made may stand for those of ``extractor``."""
+    accepts = getattr(extractor, "takes", None)
+    return accepts is None or bool(accepts(engine))
 
 
 class ScoreMaps(Protocol):

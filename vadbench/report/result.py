@@ -41,10 +41,11 @@ def _data_lines(record: Mapping[str, Any]) -> list[str]:
     weights = ", ".join(f"{w['part']} {w['name']}" for w in record["weights"]) or "none needed"
     anomalous = data["anomalous_frames"]
     known = "not all labelled" if anomalous is None else f"{anomalous} anomalous"
+    engines = ", ".join(record.get("engines", {}))
     return [
         f"  {data['train_videos']} training videos ({data['train_frames']} frames), "
         f"{data['test_videos']} test videos ({data['test_frames']} frames, {known})",
-        f"  weights: {weights}",
+        f"  weights: {weights}" + (f"; network run by {engines}" if engines else ""),
         f"  every frame has a score, {coverage['filled']} of {coverage['frames']} interpolated",
     ]
 

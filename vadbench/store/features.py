@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from vadbench.data.video import Video
 from vadbench.errors import StoreError
-from vadbench.models.base import Extractor, Features, source_of, specs_of
+from vadbench.models.base import Extractor, Features, engine_of, source_of, specs_of, takes
 from vadbench.store.arrays import lowered, precisions
 from vadbench.store.entry import Entry
 from vadbench.store.faults import explained
@@ -27,6 +27,7 @@ from vadbench.store.spool import Spool, spool
 log = logging.getLogger(__name__)
 
 DTYPES = ("float32", "float16")
+EAGER = "eager"  # made every entry that does not say what ran its network
 
 
 @dataclass
@@ -36,7 +37,7 @@ class Counts:
     hits: int = 0
     misses: int = 0
     fetched: int = 0  # hits that came from the remote store
-    remade: int = 0  # misses whose entry was there but damaged
+    remade: int = 0  # misses whose entry was there, but damaged or made by an engine that isn't taken
     extract_s: float = 0.0
     waited_s: float = 0.0  # for another process that was making the same entry
     written_bytes: int = 0
@@ -59,6 +60,9 @@ class Store(Protocol):
 
     def derived(self, name: str, spec: Mapping[str, Any], make: Callable[[], Features]) -> Features:
         """Arrays computed from features (a decomposition), made only where they are not there yet."""
+
+    def engine(self, key: str) -> str:
+        """Return what ran the network that made an output which was handed out; "eager" where nothing says so."""
 
 
 def keys_of(extractor: Extractor, video: Video, dtype: str, video_digest: str | None = None) -> dict[str, str]:
@@ -102,6 +106,11 @@ def _check_dtype(dtype: str) -> None:
         raise StoreError(f"store.dtype={dtype!r} is not a storage precision. Available: {', '.join(DTYPES)}.")
 
 
+def _engine(entry: Entry) -> str:
+    """Return what ran the network that made an entry."""
+    return str((entry.note() or {}).get("engine", EAGER))
+
+
 @dataclass
 class MemoryStore:
     """Features in memory, for use from Python: the same interface, nothing on disk, the same precision."""
@@ -109,6 +118,7 @@ class MemoryStore:
     dtype: str = "float32"
     counts: Counts = field(default_factory=Counts)
     _held: dict[str, Features] = field(default_factory=dict, repr=False)
+    _engines: dict[str, str] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         _check_dtype(self.dtype)
@@ -116,8 +126,9 @@ class MemoryStore:
     def get(self, extractor: Extractor, video: Video, video_digest: str | None = None) -> dict[str, Features]:
         """All outputs of ``extractor`` for ``video``, as :meth:`FeatureStore.get`."""
         keys = keys_of(extractor, video, self.dtype, video_digest)
-        wanted = [name for name, key in keys.items() if key not in self._held]
-        have = {name: self._held[key] for name, key in keys.items() if key in self._held}
+        held = {name: key for name, key in keys.items() if key in self._held and takes(extractor, self.engine(key))}
+        wanted = [name for name in keys if name not in held]
+        have = {name: self._held[key] for name, key in held.items()}
         self.counts.hits += len(have)
         if wanted:
             have = _of_source(self, extractor, video, video_digest) | have
@@ -128,6 +139,7 @@ class MemoryStore:
             checked(made, wanted, video)
             for name in wanted:
                 self._held[keys[name]], _ = lowered(made[name], self.dtype)
+                self._engines[keys[name]] = engine_of(extractor) or EAGER
         return {name: self._held[key] for name, key in keys.items()}
 
     def has(self, extractor: Extractor, video: Video, video_digest: str | None = None) -> dict[str, bool]:
@@ -137,6 +149,10 @@ class MemoryStore:
     def put(self, extractor: Extractor, video: Video, made: Mapping[str, Features]) -> None:
         """Take in the outputs of ``extractor`` for ``video`` that are not there yet."""
         self.get(_Made(extractor, made), video)
+
+    def engine(self, key: str) -> str:
+        """As :meth:`FeatureStore.engine`."""
+        return self._engines.get(key, EAGER)
 
     def derived(self, name: str, spec: Mapping[str, Any], make: Callable[[], Features]) -> Features:
         """Arrays computed from features, made at most once."""
@@ -169,11 +185,13 @@ class FeatureStore:
         self.max_bytes = max_bytes
         self.counts = Counts()
         self._used: set[str] = set()
+        self._engines: dict[str, str] = {}  # key to what made the entry that was handed out
 
     def has(self, extractor: Extractor, video: Video, video_digest: str | None = None) -> dict[str, bool]:
         """Output name to whether its entry exists locally; reads no arrays."""
         keys = keys_of(extractor, video, self.dtype, video_digest)
-        return {name: Entry(self.root, key).complete() for name, key in keys.items()}
+        entries = {name: Entry(self.root, key) for name, key in keys.items()}
+        return {name: entry.complete() and takes(extractor, _engine(entry)) for name, entry in entries.items()}
 
     def get(self, extractor: Extractor, video: Video, video_digest: str | None = None) -> dict[str, Features]:
         """All outputs of ``extractor`` for ``video``: name to read-only, memory-mapped arrays.
@@ -188,13 +206,13 @@ class FeatureStore:
         digest = video_digest or video.source.digest()
         entries = {n: Entry(self.root, k) for n, k in keys_of(extractor, video, self.dtype, digest).items()}
         with explained(self.root, f"reading the features of video {video.id}"):
-            found = self._open(entries)
+            found = self._open(entries, extractor)
         self._recall(video, [entries[name] for name in found])
         self.counts.hits += len(found)
         if len(found) < len(entries):
             missing = {name: entry for name, entry in entries.items() if name not in found}
             with self._locked(missing, f"features of video {video.id}"):
-                late = self._open(missing)  # another process may have made them while this one waited
+                late = self._open(missing, extractor)  # another process may have made them while this one waited
                 self.counts.hits += len(late)
                 found.update(late)
                 todo = {name: entry for name, entry in missing.items() if name not in late}
@@ -213,6 +231,10 @@ class FeatureStore:
         entry = Entry(self.root, keys_of(extractor, video, self.dtype)[output])
         with explained(self.root, f"reading the features of video {video.id}"):
             return self._open({output: entry}).get(output)
+
+    def engine(self, key: str) -> str:
+        """Return what ran the network that made an output which was handed out; "eager" where nothing says so."""
+        return self._engines.get(key, EAGER)
 
     def derived(self, name: str, spec: Mapping[str, Any], make: Callable[[], Features]) -> Features:
         """Arrays computed from features, such as a decomposition: made once, kept exactly (no change of precision).
@@ -243,14 +265,20 @@ class FeatureStore:
             if faults:
                 recall({int(frame): message for frame, message in faults.items()})
 
-    def _open(self, entries: Mapping[str, Entry]) -> dict[str, Features]:
-        """Those of ``entries`` that are complete and sound, from disk or, failing that, from the remote store."""
+    def _open(self, entries: Mapping[str, Entry], extractor: Extractor | None = None) -> dict[str, Features]:
+        """Those of ``entries`` that are complete and sound, from disk or, failing that, from the remote store; and that
+        were made by an engine that ``extractor`` takes."""
         found: dict[str, Features] = {}
         for name, entry in entries.items():
             content = entry.open()
             if content is None and self.remote is not None and self.remote.fetch(entry):
                 content = entry.open()
                 self.counts.fetched += content is not None
+            if content is not None and extractor is not None:
+                self._engines[entry.key] = _engine(entry)
+                if not takes(extractor, self._engines[entry.key]):
+                    log.info("%s was made by another engine (%s); it is made again.", entry.data, _engine(entry))
+                    content = None
             if content is not None:
                 found[name] = content
                 self._used.add(entry.key)
@@ -289,6 +317,9 @@ class FeatureStore:
             for name, note in notes.items():
                 # One pass makes all outputs; its time is shared among them so that sums over entries stay true.
                 note["seconds"] = round(seconds / len(todo), 4)
+                if (engine := engine_of(extractor)) is not None:
+                    note["engine"] = engine
+                self._engines[todo[name].key] = engine or EAGER
                 note["faults"] = dict(getattr(video.source, "faults", {}))
                 types[name], kept = precisions(made[name], self.dtype)
                 if kept:

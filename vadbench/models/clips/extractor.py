@@ -164,6 +164,26 @@ class ClipExtractor:
         """Remember the training videos, which set the batch-norm statistics of random weights."""
         self._train = tuple(train)
         self._calibrated = False
+        expect = getattr(self.backbone, "expect", None)
+        if expect is not None:
+            expect(sum(len(self.plan.starts(video.n_frames)) for video in self._train))
+
+    @property
+    def engine(self) -> str | None:
+        """What ran the backbone's last clips; no such attribute where there is only one way to run it."""
+        backbone: Any = self.backbone
+        engine: str | None = backbone.engine
+        return engine
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a record should say of how the features were made."""
+        return list(getattr(self.backbone, "remarks", []))
+
+    def takes(self, engine: str) -> bool:
+        """Whether features that ``engine`` made may stand for those of this extractor."""
+        accepts = getattr(self.backbone, "takes", None)
+        return accepts is None or bool(accepts(engine))
 
     def merged(self, others: Sequence[Extractor]) -> ClipExtractor | None:
         """Return one extractor for the layers of this one and of ``others``, one pass for all of them.
@@ -191,6 +211,7 @@ class ClipExtractor:
             and self.short_videos == other.short_videos
             and self.pre_processor.spec() == other.pre_processor.spec()
             and self.backbone.spec("") == other.backbone.spec("")
+            and all(self.takes(engine) == other.takes(engine) for engine in ("eager", "openvino", "compile"))
         )
 
     def weights(self) -> list[dict[str, Any]]:
