@@ -37,7 +37,7 @@ class Counts:
     hits: int = 0
     misses: int = 0
     fetched: int = 0  # hits that came from the remote store
-    remade: int = 0  # misses whose entry was there, but damaged or made by an engine that isn't taken
+    remade: int = 0  # misses whose entry was there, but damaged or from an engine that isn't taken
     extract_s: float = 0.0
     waited_s: float = 0.0  # for another process that was making the same entry
     written_bytes: int = 0
@@ -277,7 +277,7 @@ class FeatureStore:
             if content is not None and extractor is not None:
                 self._engines[entry.key] = _engine(entry)
                 if not takes(extractor, self._engines[entry.key]):
-                    log.info("%s was made by another engine (%s); it is made again.", entry.data, _engine(entry))
+                    log.info("%s is from another engine (%s); it is recomputed.", entry.data, _engine(entry))
                     content = None
             if content is not None:
                 found[name] = content

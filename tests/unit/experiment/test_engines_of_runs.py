@@ -56,7 +56,7 @@ def test_runs_of_two_engines_have_one_key_and_scores_equal_up_to_rounding(
 
     again = fuvas(tmp_path / "b", "backbone.engine=eager")
     assert again.existed
-    assert f"{mark} made this run; on_existing=rerun makes it with the engine asked for" in caplog.text
+    assert f"{mark} made this run; on_existing=rerun recomputes it with the engine asked for" in caplog.text
     redone = fuvas(tmp_path / "b", "backbone.engine=eager", "on_existing=rerun")
     assert redone.record["engines"] == {"eager": 2}
     np.testing.assert_array_equal(scores(redone), scores(eager))
