@@ -117,7 +117,9 @@ def run(
             record = folder.read()
             others = [mark for mark in record.get("engines", {}) if not takes(detector.extractor, mark)]
             if others:
-                log.warning("%s made this run; on_existing=rerun recomputes it with the engine asked for", ", ".join(others))
+                log.warning(
+                    "%s made this run; on_existing=rerun recomputes it with the engine asked for", ", ".join(others)
+                )
             return RunResult(folder, record, existed=True)
         with _recorded(folder):
             folder.begin(_yaml(described(config, dataset, objects)), overrides or [])

@@ -230,6 +230,15 @@ def test_auto_converts_only_where_the_training_clips_are_worth_it(monkeypatch: p
     assert not network.remarks
 
 
+def test_auto_leaves_mvit_to_eager_which_is_faster() -> None:
+    network = build("mvit_v2_s", (16, 224, 224), ("blocks.0",))
+    network.expect(10**9)
+    assert network._work((16, 224, 224)) == 0
+    network = build(*SMALL)
+    network.expect(1000)
+    assert network._work(SMALL[1]) == 1000 * multiply_adds(FACTS["x3d_xs"], {"blocks.0": 1}, SMALL[1])
+
+
 def test_multiply_adds_are_counted_up_to_the_layer() -> None:
     whole = multiply_adds(FACTS["x3d_s"], {"blocks.4": 1}, (13, 256, 256))
     assert whole == pytest.approx(4.95e9, rel=0.01)  # the publisher's 1.96e9 at 160x160 leave out nothing but the head
