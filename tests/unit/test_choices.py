@@ -13,7 +13,7 @@ from vadbench.backbones.flow_grid import dense_flow, pooled_by_direction
 from vadbench.config import schema
 from vadbench.config.compose import compose
 from vadbench.data.readers.source import Policy
-from vadbench.density import bank, calibration, combined, knn, pca
+from vadbench.density import bank, calibration, combined, decomposition, knn, pca
 from vadbench.density.gmm import GMMEstimator
 from vadbench.density.knn import GroupedKNNEstimator
 from vadbench.errors import ConfigError, StoreError
@@ -62,7 +62,7 @@ def test_the_nearest_choice_is_named() -> None:
         lambda: fuvas.Fuvas(RandomFilters(), clip=PLAN, fill="minimum"),
         lambda: to_frames.clip_weights(np.array([0]), PLAN, 9, "mid", "minimum"),
         lambda: to_frames.clip_weights(np.array([0]), PLAN, 9, "middle", "linear"),
-        lambda: pca.count_components(np.ones(3), 0.9, "banana"),
+        lambda: decomposition.count_components(np.ones(3), 0.9, "banana"),
         lambda: extractor.ClipExtractor(RandomFilters(), PLAN, extractor.PreProcessor(None, None, None), 1, "banana"),
         lambda: extractor.PreProcessor((8, 8), None, None, "banana"),
         lambda: GMMEstimator(calibration="banana"),

@@ -7,8 +7,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from vadbench.bench.compare import PEER, SIZES, Measured, Side, compare, largest_difference
 from vadbench.bench.machine import constants, description
+from vadbench.bench.sides import PEER, SIZES, Measured, Side, compare, largest_difference
 from vadbench.cli.commands import parser_of
 from vadbench.errors import ConfigError
 from vadbench.runs.provenance import source_version

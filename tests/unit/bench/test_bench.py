@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from vadbench.bench import clips
-from vadbench.bench.compare import SIZES, Measured, Side, largest_difference
 from vadbench.bench.measure import Cost, cost, one_thread
+from vadbench.bench.sides import SIZES, Measured, Side, largest_difference
 from vadbench.cli.bench import as_markdown
 from vadbench.cli.main import main
 from vadbench.data import load

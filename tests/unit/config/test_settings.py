@@ -107,7 +107,7 @@ def test_keys_of_a_part_that_is_not_loaded_are_settings_but_for_those_of_its_kin
 
 def test_a_sweep_is_named_without_what_says_how_it_is_done(tmp_path: Path) -> None:
     assert set(no_settings()) == {
-        *("launcher", "on_existing", "results", "runtime", "tracking"),
+        *("evaluation", "launcher", "on_existing", "results", "runtime", "tracking"),
         *("store.path", "store.local", "store.max_gb"),
     }
     for word in (
@@ -116,6 +116,7 @@ def test_a_sweep_is_named_without_what_says_how_it_is_done(tmp_path: Path) -> No
         "launcher.jobs=1,2",
         "tracking=none,mlflow",
         "on_existing=skip,rerun",
+        "evaluation.pixels=exact,histogram",
     ):
         with pytest.raises(ConfigError, match="can't differ within a sweep"):
             expand([*BASE, word])

@@ -13,7 +13,6 @@ import pytest
 from tests.unit.data import trees
 from tests.unit.data.clips import moving_clip, write_images
 from vadbench import registry, testing
-from vadbench.backbones.publishers import FACTS
 from vadbench.density.base import BaseDensityEstimator
 from vadbench.evaluation.evaluate import evaluate
 from vadbench.evaluation.protocols.protocol import load_protocol, protocol_names
@@ -26,6 +25,7 @@ OF_STREAMS = [f"model.{key.name}" for key in fields(AiVadConfig) if key.name.sta
 SMALL_MODEL = {
     "ai_vad": ["regions=none", "flow=dis", *(f"{key}=false" for key in STREAMS), "model.velocity_crop_size=16"]
 }
+FACTS = {part.name: part.facts["facts"] for part in registry.parts("backbone") if part.is_built_in}
 NETWORKS = sorted((name for name, facts in FACTS.items() if facts.is_network), key=lambda n: FACTS[n].parameters)
 SMALL_CLIP = {"s3d": (16, 32, 48)}
 
