@@ -140,10 +140,10 @@ class VelocityExtractor:
             u, v, region, counts = _every_pixel(flow, self.crops.boxes(rois, flow.shape[2:]))
         else:
             u, v, region, counts = _flat(self.crops(flow.float(), rois, (self.crop_size, self.crop_size)))
-        index = _direction_bins(u, v, bins, self.angle) + region * bins
+        index = _direction_bins(u, v, bins, self.angle).add_(region * bins).flatten()
         size = len(rois) * bins
-        l2 = torch.bincount(index, torch.hypot(u, v).double(), size)
-        l1 = torch.bincount(index, (u.abs() + v.abs()).double(), size)
+        l2 = torch.bincount(index, torch.hypot(u, v).flatten().double(), size)
+        l1 = torch.bincount(index, u.abs().add_(v.abs()).flatten().double(), size)
         total = torch.stack([l2, l1, torch.bincount(index, minlength=size).double()])
         return (total.view(3, len(rois), bins) / counts[:, None]).float().cpu().numpy()
 
@@ -164,14 +164,14 @@ def _direction_bins(u: torch.Tensor, v: torch.Tensor, bins: int, angle: str) -> 
 
 
 def _flat(crops: torch.Tensor) -> Sampled:
-    """u, v and region of every vector of ``crops (m, 2, s, s)``, each ``(m · s²,)``; vectors in a region ``(m,)``."""
+    """u, v and region of every vector of ``crops (m, 2, s, s)``, each ``(m, s²)``; vectors in a region ``(m,)``."""
     import torch
 
     crops = crops.flatten(2)
     regions, _, size = crops.shape
     counts = torch.full((regions,), size, device=crops.device)
-    region = torch.arange(regions, dtype=torch.int32, device=crops.device).repeat_interleave(size)
-    return crops[:, 0].flatten(), crops[:, 1].flatten(), region, counts
+    region = torch.arange(regions, dtype=torch.int32, device=crops.device)[:, None]
+    return crops[:, 0], crops[:, 1], region, counts
 
 
 def _every_pixel(flow: torch.Tensor, rois: torch.Tensor) -> Sampled:

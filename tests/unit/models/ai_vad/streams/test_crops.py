@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch.nn.functional import interpolate
 from torchvision.ops import roi_align
 
@@ -58,3 +61,29 @@ def test_specs_name_crops_only_where_they_are_set() -> None:
 def test_integer_crops_have_no_alignment() -> None:
     with pytest.raises(ConfigError, match="roi_aligned=false has no effect"):
         Cropping(aligned=False, integer=True)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.booleans(), st.sampled_from([(32, 32), (12, 40), (224, 224)]))
+def test_enlarged_crops_are_torchvisions_to_the_bit(seed: int, aligned: bool, size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(seed)
+    planes = rng.normal(0, 3, (3, 2, 20, 33)).astype(np.float32)
+    planes[rng.random(planes.shape) < 0.4] = rng.choice([0.0, -0.0])  # signs of zeros are directions of the flow
+    corner = rng.uniform(-6, (36, 22), (5, 2))
+    boxes = np.concatenate([corner, corner + rng.uniform(0.01, np.minimum((30, 25), size[::-1]), (5, 2))], axis=1)
+    boxes[::2] = np.round(boxes[::2]) + [0, 0, 1, 1]  # on the grid, too
+    rois = torch.from_numpy(np.concatenate([rng.integers(0, 3, (5, 1)), boxes], axis=1).astype(np.float32))
+    given_planes = torch.from_numpy(planes)
+    expected = roi_align(given_planes, rois, size, aligned=aligned)
+    found = Cropping(aligned)(given_planes, rois, size)
+    assert torch.equal(found.view(torch.int32), expected.view(torch.int32))
+
+
+def test_enlarged_crops_do_not_go_through_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    monkeypatch.setattr("torchvision.ops.roi_align", lambda *a, **k: calls.append(len(a[1])) or roi_align(*a, **k))
+    small, large = ROIS[[0, 3]], ROIS[[1]]
+    Cropping()(PLANES, small, (32, 32))
+    assert calls == []
+    assert torch.equal(Cropping()(PLANES, large, (16, 16)), roi_align(PLANES, large, (16, 16), aligned=True))
+    assert calls == [1]
