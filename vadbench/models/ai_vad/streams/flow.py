@@ -5,12 +5,15 @@ Shape legend: N frame pairs, H W pixels of the frame, h w size at which flow is 
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vadbench.backbones.weights_file import WeightsFile
 from vadbench.errors import ConfigError, nearest
+from vadbench.models.ai_vad.in_threads import in_threads
+from vadbench.models.ai_vad.streams.raft import SharedEncoder, refine
 from vadbench.models.ai_vad.tensors import is_tensor, to_frames
 from vadbench.models.ai_vad.weights import describe, published_file, torchvision_network, weights_files
 
@@ -65,7 +68,8 @@ class FlowExtractor:
         self.seed = seed
         self.device = device if method in NETWORKS else "cpu"
         self._network: torch.nn.Module | None = None
-        self._dis: Any = None
+        self._encoder: SharedEncoder | None = None
+        self._dis = threading.local()
 
     def __call__(self, first_frame: Any, last_frame: Any) -> torch.Tensor:
         """Flow ``float32 (N, 2, H, W)`` (u to the right, v down) of N pairs ``uint8 (N, H, W, 3)`` RGB, or of tensors
@@ -77,8 +81,13 @@ class FlowExtractor:
 
         if self.method in NETWORKS:
             return self._raft(first_frame, last_frame)
-        pairs = [self._opencv(a, b) for a, b in zip(first_frame, last_frame, strict=True)]
+        pairs = in_threads(self._opencv, first_frame, last_frame)
         return torch.from_numpy(np.stack(pairs)).permute(0, 3, 1, 2)
+
+    @property
+    def is_network(self) -> bool:
+        """Whether a network makes the flow, for which the number of pairs at once is a matter of memory."""
+        return self.method in NETWORKS
 
     def spec(self) -> dict[str, Any]:
         """Everything that the flow depends on; no network is built."""
@@ -111,17 +120,29 @@ class FlowExtractor:
         import torch
         from torch.nn.functional import interpolate
 
-        if self._network is None:
-            self._network = torchvision_network(
+        if self._network is None or self._encoder is None:
+            self._network = network = torchvision_network(
                 self.method, self.word, self.seed, self.device, "flow", "flow.weights", _WITHOUT
             )
-        size = self.size or tuple(max(128, -(-side // 8) * 8) for side in first.shape[1:3])
-        frames = torch.from_numpy(np.concatenate([first, last])).to(self.device).permute(0, 3, 1, 2).float()
+            self._encoder = SharedEncoder(lambda frames: network.feature_encoder(self._pixels(frames)))
+        size = self._input_size(first.shape[1:3])
         with torch.inference_mode():
-            frames = interpolate(frames / 127.5 - 1, size, mode="bilinear", align_corners=False)
-            flow = self._network(*frames.chunk(2), num_flow_updates=self.updates)[-1]
+            maps = self._encoder(np.concatenate([first, last]))
+            flow = refine(self._network, maps.chunk(2), self._pixels(first), self.updates)
             flow = interpolate(flow, first.shape[1:3], mode="bilinear", align_corners=False)
             return flow * flow.new_tensor(self._scale(first.shape[1:3], size))[:, None, None]
+
+    def _pixels(self, frames: np.ndarray) -> torch.Tensor:
+        """The network's input of frames ``uint8 (N, H, W, 3)``."""
+        import torch
+        from torch.nn.functional import interpolate
+
+        pixels = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device).permute(0, 3, 1, 2).float()
+        size = self._input_size(frames.shape[1:3])
+        return interpolate(pixels / 127.5 - 1, size, mode="bilinear", align_corners=False)
+
+    def _input_size(self, frame: tuple[int, ...]) -> tuple[int, ...]:
+        return self.size or tuple(max(128, -(-side // 8) * 8) for side in frame)
 
     def _opencv(self, first: np.ndarray, last: np.ndarray) -> np.ndarray:
         import cv2
@@ -132,9 +153,10 @@ class FlowExtractor:
         if self.size is not None:
             grey = [cv2.resize(g, self.size[::-1], interpolation=cv2.INTER_LINEAR) for g in grey]
         if self.method == "dis":
-            if self._dis is None:
-                self._dis = cv2.DISOpticalFlow_create(DIS_PRESETS.index(self.preset))  # type: ignore[attr-defined]
-            flow = self._dis.calc(grey[0], grey[1], None)
+            # It works in buffers of its own, so that each thread needs one.
+            if not hasattr(self._dis, "made"):
+                self._dis.made = cv2.DISOpticalFlow_create(DIS_PRESETS.index(self.preset))  # type: ignore[attr-defined]
+            flow = self._dis.made.calc(grey[0], grey[1], None)
         else:
             start = np.zeros((*grey[0].shape, 2), np.float32)
             flow = cv2.calcOpticalFlowFarneback(grey[0], grey[1], start, 0.5, 3, 15, 3, 5, 1.2, 0)

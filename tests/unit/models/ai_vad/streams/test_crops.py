@@ -71,7 +71,7 @@ def test_enlarged_crops_are_torchvisions_to_the_bit(seed: int, aligned: bool, si
     planes[rng.random(planes.shape) < 0.4] = rng.choice([0.0, -0.0])  # signs of zeros are directions of the flow
     corner = rng.uniform(-6, (36, 22), (5, 2))
     boxes = np.concatenate([corner, corner + rng.uniform(0.01, np.minimum((30, 25), size[::-1]), (5, 2))], axis=1)
-    boxes[::2] = np.round(boxes[::2]) + [0, 0, 1, 1]  # on the grid, too
+    boxes[::2] = np.round(boxes[::2]) + np.array([0, 0, 1, 1])  # on the grid, too
     rois = torch.from_numpy(np.concatenate([rng.integers(0, 3, (5, 1)), boxes], axis=1).astype(np.float32))
     given_planes = torch.from_numpy(planes)
     expected = roi_align(given_planes, rois, size, aligned=aligned)
