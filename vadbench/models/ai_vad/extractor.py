@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,12 +21,20 @@ from vadbench.data.video import Video
 from vadbench.errors import ConfigError
 from vadbench.models.ai_vad.regions.region_extractor import RegionExtractor
 from vadbench.models.ai_vad.regions.region_set import RegionSet, on_grid, pack, unpack_boxes
-from vadbench.models.ai_vad.streams.attributes import FeatureExtractor, FeatureType
+from vadbench.models.ai_vad.streams.attributes import FeatureExtractor, FeatureType, concatenate
 from vadbench.models.ai_vad.streams.flow import FlowExtractor
 from vadbench.models.base import Features
 
+if TYPE_CHECKING:
+    import torch
+
 CROP_FRAMES = ("last", "first")
 FIRST_FRAMES = ("fill", "self")
+
+# Pairs in a block: enough for some threads and for whole batches of crops, less where frames are large.
+_PAIRS_AT_ONCE = 16
+_BLOCK_BYTES = 128 * 2**20
+_PIXEL_BYTES = 2 * 3 + 2 * 4 + 2 * 3 * 4  # of a pair: two frames, the flow, the frame to crop as floats and scaled
 
 Pair = tuple[int, np.ndarray, np.ndarray]
 
@@ -42,7 +50,8 @@ class RegionAttributeExtractor:
         as anomalib does.
     first_frames: frames without a partner ``frame_step`` before them get no regions and their score is filled in
         ("fill"), or are paired with themselves, which is no motion ("self", the official code).
-    batch_size: pairs at once; it changes no result beyond rounding.
+    batch_size: pairs that a network sees at once; it changes no result beyond rounding. OpenCV's work is shared by
+        threads, and crops share batches, over a block of pairs whose memory is bounded.
     """
 
     def __init__(
@@ -112,15 +121,15 @@ class RegionAttributeExtractor:
         frames: list[int] = []
         sets: list[RegionSet] = []
         parts: dict[FeatureType, list[Features]] = {stream: [self._nothing(video, stream)] for stream in streams}
-        for batch in self._batches(video, known if "regions" not in wanted else None):
-            numbers, first, last = (list(column) for column in zip(*batch, strict=True))
+        for block in self._blocks(video, known if "regions" not in wanted else None):
+            numbers, first, last = (list(column) for column in zip(*block, strict=True))
             firsts, lasts = np.stack(first), np.stack(last)
             found = self._find(firsts, lasts, numbers, known)
             frames += numbers
             sets += found
             for stream, made in self._attributes(firsts, lasts, found, streams).items():
                 parts[stream].append(made)
-        outputs = {stream.value: _concatenate(parts[stream]) for stream in streams}
+        outputs = {stream.value: concatenate(parts[stream]) for stream in streams}
         if "regions" in wanted:
             outputs["regions"] = pack(frames, sets)
         return {name: outputs[name] for name in wanted}
@@ -132,7 +141,8 @@ class RegionAttributeExtractor:
         if known is not None:
             return [_boxes_only(known.get(number)) for number in numbers]
         size = last.shape[1:3]
-        return [replace(found, boxes=on_grid(found.boxes, size)) for found in self.regions(first, last)]
+        found = self.regions(first, last, self.batch_size)
+        return [replace(regions, boxes=on_grid(regions.boxes, size)) for regions in found]
 
     def _attributes(
         self, first: np.ndarray, last: np.ndarray, found: list[RegionSet], streams: Sequence[FeatureType]
@@ -142,10 +152,17 @@ class RegionAttributeExtractor:
         if not busy or not streams:
             return {}
         first, last = first[busy], last[busy]
-        flow = self.flow(first, last) if FeatureType.VELOCITY in streams else None
+        flow = self._flow(first, last) if FeatureType.VELOCITY in streams else None
         crops = last if self.crop_frame == "last" else first
-        made: dict[FeatureType, Features] = self.features(crops, flow, [found[i].boxes for i in busy], streams)
+        boxes = [found[i].boxes for i in busy]
+        made: dict[FeatureType, Features] = self.features(crops, flow, boxes, streams, self.batch_size)
         return made
+
+    def _flow(self, first: np.ndarray, last: np.ndarray) -> torch.Tensor:
+        import torch
+
+        step = self.batch_size if self.flow.is_network else len(first)
+        return torch.cat([self.flow(first[i : i + step], last[i : i + step]) for i in range(0, len(first), step)])
 
     def _nothing(self, video: Video, stream: FeatureType) -> Features:
         """The arrays of a stream with no rows, so that a video without regions has them too."""
@@ -155,18 +172,19 @@ class RegionAttributeExtractor:
         empty: Features = self.features(frames, torch.zeros(0, 2, *video.size), [], [stream])[stream]
         return empty
 
-    def _batches(self, video: Video, known: Mapping[int, np.ndarray] | None) -> Iterator[list[Pair]]:
+    def _blocks(self, video: Video, known: Mapping[int, np.ndarray] | None) -> Iterator[list[Pair]]:
         """Pairs in frame order; where regions are known, only those of frames that have some."""
-        batch: list[Pair] = []
+        size = max(self.batch_size, min(_PAIRS_AT_ONCE, _BLOCK_BYTES // (video.size[0] * video.size[1] * _PIXEL_BYTES)))
+        block: list[Pair] = []
         for pair in self._pairs(video):
             if known is not None and pair[0] not in known:
                 continue
-            batch.append(pair)
-            if len(batch) == self.batch_size:
-                yield batch
-                batch = []
-        if batch:
-            yield batch
+            block.append(pair)
+            if len(block) == size:
+                yield block
+                block = []
+        if block:
+            yield block
 
     def _pairs(self, video: Video) -> Iterator[Pair]:
         """Number of the last frame, first frame, last frame of each pair."""
@@ -191,7 +209,3 @@ def _boxes_only(boxes: np.ndarray | None) -> RegionSet:
         return RegionSet.empty()
     n = len(boxes)
     return RegionSet(boxes, np.zeros(n, np.int16), np.zeros(n, np.float32), (None,) * n)
-
-
-def _concatenate(parts: Sequence[Features]) -> Features:
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

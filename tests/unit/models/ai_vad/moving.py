@@ -42,13 +42,15 @@ def street(
 
 
 class CountingDetector:
-    """A detector that finds nothing and counts the frames it saw."""
+    """A detector that finds nothing and counts the frames it saw, of all calls and of each."""
 
     def __init__(self) -> None:
         self.frames = 0
+        self.calls: list[int] = []
 
     def __call__(self, frames: np.ndarray) -> list[RegionSet]:
         self.frames += len(frames)
+        self.calls.append(len(frames))
         return [RegionSet.empty() for _ in frames]
 
     def spec(self) -> dict[str, Any]:
@@ -74,12 +76,14 @@ class CountingFlow(FlowExtractor):
 
 
 class CropStatistics:
-    """Stands in for a network: a few numbers of the pixels in each box, and a count of the boxes."""
+    """Stands in for a network: a few numbers of the pixels in each box, and counts of the boxes and of the frames of
+    each call."""
 
     def __init__(self, name: str, width: int) -> None:
         self.name = name
         self.width = width
         self.boxes = 0
+        self.calls: list[int] = []
 
     def __call__(self, frames: np.ndarray, boxes: Sequence[np.ndarray]) -> Features:
         rows = []
@@ -88,6 +92,7 @@ class CropStatistics:
                 crop = frame[y1:y2, x1:x2].astype(np.float64) / 255
                 rows.append([crop.mean(), *np.quantile(crop, np.linspace(0, 1, self.width - 1))])
         self.boxes += len(rows)
+        self.calls.append(len(frames))
         return {self.name: np.array(rows, dtype=np.float32).reshape(-1, self.width)}
 
     def spec(self) -> dict[str, Any]:

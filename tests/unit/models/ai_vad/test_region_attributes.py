@@ -47,6 +47,28 @@ def test_batches_change_nothing(batch_size: int) -> None:
     assert equal(extract(batch_size), extract(3))
 
 
+def test_networks_see_a_batch_at_once_and_crops_of_a_block_come_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    def sizes(frames: int, batch_size: int) -> dict[str, list[int]]:
+        stages = Stages()
+        AiVad(**stages.parts(), batch_size=batch_size).extractor.extract(street(n_frames=frames), ALL, {})
+        return {name: [n for n in getattr(stages, name).calls if n] for name in ("detector", "pose", "deep")}
+
+    seen = sizes(22, 3)
+    assert seen["detector"] == seen["pose"] == [3, 3, 3, 3, 3, 1, 3, 2]  # 16 pairs and 5, three at a time
+    assert seen["deep"] == [16, 5]
+    assert sizes(22, 20)["deep"] == [20, 1]
+    # A block holds less where frames are large: here 4 pairs.
+    monkeypatch.setattr("vadbench.models.ai_vad.extractor._BLOCK_BYTES", 4 * 64 * 96 * 38)
+    assert sizes(11, 1)["deep"] == [4, 4, 2]
+
+
+def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = AiVad(**Stages().parts()).extractor.extract(street(n_frames=20), ALL, {})
+    monkeypatch.setattr("torch.get_num_threads", lambda: 4)
+    for _ in range(3):
+        assert equal(alone, AiVad(**Stages().parts()).extractor.extract(street(n_frames=20), ALL, {}))
+
+
 def test_what_is_there_is_not_made_again_and_what_is_made_is_the_same() -> None:
     whole = AiVad(**Stages().parts()).extractor.extract(street(), ALL, {})
     for wanted in (["velocity"], ["pose"], ["deep"], ["velocity", "deep"]):

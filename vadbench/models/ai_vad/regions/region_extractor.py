@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from vadbench.errors import ConfigError, nearest
+from vadbench.models.ai_vad.in_threads import in_threads
 from vadbench.models.ai_vad.regions.coco import PERSON, WHOLE_FRAME
 from vadbench.models.ai_vad.regions.detectors import Detector, TorchvisionDetector
 from vadbench.models.ai_vad.regions.foreground import foreground_regions
@@ -116,16 +117,18 @@ class RegionExtractor:
         self.inclusive_areas = inclusive_areas
         self.fallback = fallback
 
-    def __call__(self, first_frame: Any, last_frame: Any) -> list[Any]:
+    def __call__(self, first_frame: Any, last_frame: Any, batch_size: int | None = None) -> list[Any]:
         """Regions of each of N pairs ``uint8 (N, H, W, 3)`` RGB, boxes in pixels of the last frame.
 
-        Of tensors ``(N, 3, H, W)`` what :func:`vadbench.models.ai_vad.tensors.region_dict` describes.
+        ``batch_size``: frames that the detector sees at once; None: all. Of tensors ``(N, 3, H, W)`` what
+        :func:`vadbench.models.ai_vad.tensors.region_dict` describes.
         """
         if is_tensor(last_frame):
-            found = self(to_frames(first_frame), to_frames(last_frame))
+            found = self(to_frames(first_frame), to_frames(last_frame), batch_size)
             return [region_dict(regions, last_frame) for regions in found]
-        detected = self.detector(last_frame)
-        found = [self._pair(*one) for one in zip(first_frame, last_frame, detected, strict=True)]
+        step = batch_size or max(1, len(last_frame))
+        parts = [self.detector(last_frame[i : i + step]) for i in range(0, len(last_frame), step)]
+        found = in_threads(self._pair, first_frame, last_frame, [regions for part in parts for regions in part])
         if self.fallback == "none":
             return found
         return [regions if len(regions) else whole_frame(last_frame.shape[1:3]) for regions in found]

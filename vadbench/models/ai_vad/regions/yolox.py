@@ -1,9 +1,9 @@
 """A YOLOX-style detector in an ONNX file, run by onnxruntime.
 
-Ge et al., "YOLOX: Exceeding YOLO Series in 2021", arXiv 2107.08430. The file takes ``float32 (1, 3, S, S)``, BGR in
-0..255, the frame scaled into the top left corner and the rest filled with 114; it gives ``(1, A, 5 + classes)``: for
-each cell of the grids of stride 8, 16 and 32 the box centre relative to the cell, the logarithm of the box size, both
-in strides, then objectness and class probabilities.
+Ge et al., "YOLOX: Exceeding YOLO Series in 2021", arXiv 2107.08430. The file takes ``float32 (1, 3, S, S)``, or any
+number of frames where its first dimension is free: BGR in 0..255, the frame scaled into the top left corner and the
+rest filled with 114. It gives ``(1, A, 5 + classes)``: for each cell of the grids of stride 8, 16 and 32 the box centre
+relative to the cell, the logarithm of the box size, both in strides, then objectness and class probabilities.
 
 Shape legend: N frames, A cells of all grids, M detections of a frame, H W pixels, S input side.
 """
@@ -17,6 +17,7 @@ import numpy as np
 from vadbench.backbones.imports import installed_version
 from vadbench.backbones.weights_file import WeightsFile
 from vadbench.errors import ConfigError, MissingExtra, WeightsError
+from vadbench.models.ai_vad.in_threads import n_threads
 from vadbench.models.ai_vad.regions.coco import WITHOUT_GAPS
 from vadbench.models.ai_vad.regions.region_set import RegionSet, on_grid
 from vadbench.models.ai_vad.weights import describe, existing, own_file
@@ -33,10 +34,12 @@ class OnnxDetector:
     path: the ONNX file.
     score_thresh: objectness times class probability from which a detection counts.
     nms_thresh: intersection over union from which the less confident of two boxes of the same class is dropped.
-    threads: of onnxruntime.
+    threads: of onnxruntime, which change no box; None: as many as the numeric libraries may use.
     """
 
-    def __init__(self, path: str, score_thresh: float = 0.3, nms_thresh: float = 0.45, threads: int = 1) -> None:
+    def __init__(
+        self, path: str, score_thresh: float = 0.3, nms_thresh: float = 0.45, threads: int | None = None
+    ) -> None:
         if path in ("pretrained", "random"):
             raise ConfigError(
                 f"regions.weights={path}: regions.detector=onnx needs the path of a YOLOX-style ONNX file"
@@ -54,11 +57,16 @@ class OnnxDetector:
         side = tuple(given.shape[2:])
         if len(side) != 2 or not all(isinstance(s, int) for s in side):
             raise WeightsError(f"{self.path}: expected an input of fixed size (1, 3, S, S), got {given.shape}")
+        at_once = 1 if given.shape[0] == 1 else max(1, len(frames))
         found = []
-        for frame in frames:
-            image, scale = letterbox(frame, side)
-            (output,) = session.run(None, {given.name: image[None]})[:1]
-            found.append(self._regions(decode(output[0], side), scale, frame.shape[:2]))
+        for start in range(0, len(frames), at_once):
+            part = frames[start : start + at_once]
+            images, scales = zip(*[letterbox(frame, side) for frame in part], strict=True)
+            (outputs,) = session.run(None, {given.name: np.stack(images)})[:1]
+            found += [
+                self._regions(decode(output, side), scale, frame.shape[:2])
+                for output, scale, frame in zip(outputs, scales, part, strict=True)
+            ]
         return found
 
     def spec(self) -> dict[str, Any]:
@@ -97,7 +105,7 @@ class OnnxDetector:
         if self._session is None:
             runtime = self._runtime()
             options = runtime.SessionOptions()
-            options.intra_op_num_threads = self.threads
+            options.intra_op_num_threads = self.threads or n_threads()
             try:
                 self._session = runtime.InferenceSession(
                     str(existing(self.path, "regions.weights")), options, providers=["CPUExecutionProvider"]

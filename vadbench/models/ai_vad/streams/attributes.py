@@ -74,6 +74,7 @@ class FeatureExtractor:
         flow: torch.Tensor | None,
         boxes: Sequence[Any],
         wanted: Sequence[FeatureType] | None = None,
+        batch_size: int | None = None,
     ) -> Any:
         """Attributes of the regions of N frames; of tensors as :meth:`forward`.
 
@@ -83,6 +84,7 @@ class FeatureExtractor:
         flow: ``float32 (N, 2, H, W)`` in pixels; only velocity needs it.
         boxes: ``(M_i, 4)`` for each frame, in pixels.
         wanted: streams to make; None makes all that are on.
+        batch_size: frames that the pose network sees at once; None: all. Deep features have a number of crops.
 
         Returns
         -------
@@ -97,7 +99,9 @@ class FeatureExtractor:
                     raise ValueError("velocity features need the flow")
                 made[stream] = self.velocity.histograms(flow, boxes)
             elif stream is FeatureType.POSE and self.pose is not None:
-                made[stream] = self.pose(frames, boxes)
+                step = batch_size or max(1, len(frames))
+                starts = range(0, max(1, len(frames)), step)
+                made[stream] = concatenate([self.pose(frames[i : i + step], boxes[i : i + step]) for i in starts])
             elif stream is FeatureType.DEEP and self.deep is not None:
                 made[stream] = self.deep(frames, boxes)
             else:
@@ -145,3 +149,8 @@ class FeatureExtractor:
     def files(self) -> list[WeightsFile]:
         """The files that the weights are in, here or not."""
         return [file for part in (self.pose, self.deep) if part is not None for file in part.files()]
+
+
+def concatenate(parts: Sequence[Features]) -> Features:
+    """Return the rows of all ``parts``, one or more, which have arrays of the same names."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

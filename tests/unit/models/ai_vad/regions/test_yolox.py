@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -75,6 +76,41 @@ def test_missing_and_broken_files_are_explained(tmp_path: Path) -> None:
     broken.write_bytes(b"not a model")
     with pytest.raises(WeightsError, match="onnxruntime can load"):
         OnnxDetector(str(broken))(np.zeros((1, 8, 8, 3), np.uint8))
+
+
+@pytest.mark.parametrize(("first", "runs"), [(1, [1, 1, 1]), ("batch", [3])])
+def test_a_file_that_takes_any_number_of_frames_gets_all_at_once(first: object, runs: list[int]) -> None:
+    seen: list[int] = []
+
+    class Session:
+        """A model of 64 x 64 that finds a person in the middle whose width is the mean of the frame."""
+
+        def get_inputs(self) -> list[SimpleNamespace]:
+            return [SimpleNamespace(name="images", shape=[first, 3, 64, 64])]
+
+        def run(self, _: None, given: dict[str, np.ndarray]) -> list[np.ndarray]:
+            images = given["images"]
+            seen.append(len(images))
+            outputs = np.zeros((len(images), 84, 85), np.float32)
+            outputs[:, 36, 2] = np.log(images.mean(axis=(1, 2, 3)) / 16)
+            outputs[:, 36, 4:6] = 1
+            return [outputs]
+
+    detector = OnnxDetector("x.onnx")
+    detector._session = Session()
+    found = detector(np.stack([np.full((64, 64, 3), grey, np.uint8) for grey in (8, 16, 32)]))
+    assert seen == runs
+    widths = [(one.boxes[0, 2] - one.boxes[0, 0]) for one in found]
+    np.testing.assert_allclose(widths, [4, 8, 16], atol=0.01)
+    assert detector(np.zeros((0, 64, 64, 3), np.uint8)) == []
+
+
+@pytest.mark.real
+def test_threads_move_no_box_of_a_real_model(shared: Path) -> None:
+    frame = np.random.default_rng(0).integers(0, 256, (1, 240, 360, 3), dtype=np.uint8)
+    path = str(shared / "weights/yolox_nano/yolox_nano.onnx")
+    one, two = (OnnxDetector(path, score_thresh=0.01, threads=n)(frame)[0] for n in (1, 2))
+    assert len(one) and np.array_equal(one.boxes, two.boxes) and np.array_equal(one.scores, two.scores)
 
 
 @pytest.mark.real
