@@ -64,8 +64,9 @@ class AttributeDensityConfig(PartConfig):
     distance: Literal["l2", "squared_l2"] = "l2"  # l2 (anomalib); squared_l2 (official)
     bank_pose: BankKind = "full"  # full, kmeans:K or coreset:SHARE
     bank_deep: BankKind = "full"
-    # Training regions drawn for calibration; None: all, which costs the square of their number.
-    calibration_samples: Count | None = None
+    # Training regions that the calibration takes. None: all, which costs the square of their number; auto: all up to
+    # 20,000, beyond that 20,000 evenly spread ones.
+    calibration_samples: Count | Literal["auto"] | None = "auto"
     # Any density in place of what the keys above say: NAME, or {name: NAME, ...} with keys; None: as they say.
     velocity: AnyDensity = None
     pose: AnyDensity = None
@@ -131,6 +132,11 @@ class CombinedDensityEstimator:
     def result_version(self) -> int:
         """Higher whenever the version of the estimator of a stream is."""
         return 1 + sum(estimator.result_version - 1 for estimator in self.estimators.values())
+
+    @property
+    def share_calibrated(self) -> float:
+        """Smallest share of the training samples that the calibration of a stream was bounded to."""
+        return min(getattr(estimator, "share_calibrated", 1.0) for estimator in self.estimators.values())
 
     def fit(
         self,

@@ -6,6 +6,7 @@ Shape legend: N training samples, M samples to score, D feature size, K neighbou
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -27,7 +28,12 @@ from vadbench.errors import ConfigError, DataError, nearest, one_of
 if TYPE_CHECKING:
     import torch
 
+log = logging.getLogger(__name__)
+
 DISTANCES = ("l2", "squared_l2")
+
+# Training samples that "auto" calibrates by at most.
+_MOST_CALIBRATED = 20_000
 
 # Where distances are remembered, so many neighbours are searched for, so that other numbers of them find theirs.
 _DEPTH = 16
@@ -46,7 +52,8 @@ class GroupedKNNEstimator(CollectingEstimator):
     calibration: "max", "p99.9" or "last_group", see :func:`vadbench.density.calibration.calibrate`.
     bank: "full", "kmeans:k" or "coreset:ratio", see :mod:`vadbench.density.bank`.
     calibration_samples: number of training samples, drawn with ``seed``, whose scores set the calibration; None takes
-        all, which costs N² · D multiplications (a minute at 1e5 x 512 on one core, hours at 1e6).
+        all, which costs N² · D multiplications (a minute at 1e5 x 512 on one core, hours at 1e6); "auto" takes all up
+        to 20,000 and from there on 20,000, spread evenly over them.
     seed: of the k-means start and of that draw.
     device: "cpu" or a CUDA device; it changes no result beyond rounding in float64.
     """
@@ -58,7 +65,7 @@ class GroupedKNNEstimator(CollectingEstimator):
         distance: str = "l2",
         calibration: str = "max",
         bank: str = "full",
-        calibration_samples: int | None = None,
+        calibration_samples: int | Literal["auto"] | None = "auto",
         seed: int = 0,
         device: str = "cpu",
     ) -> None:
@@ -77,6 +84,7 @@ class GroupedKNNEstimator(CollectingEstimator):
         self.device = device
         self.bank: Bank | None = None
         self._n_groups = 0
+        self._n_samples = self._n_calibrated = 0
         self._own: dict[int, tuple[str, np.ndarray]] = {}  # digest of a group's rows, and their scores without it
         self._remember: Remember | None = None
         self._bank_name = ""
@@ -84,7 +92,15 @@ class GroupedKNNEstimator(CollectingEstimator):
     @property
     def uses_seed(self) -> bool:
         """The start of k-means, and the draw of calibration samples."""
-        return self.kind.startswith("kmeans") or self.calibration_samples is not None
+        return self.kind.startswith("kmeans") or isinstance(self.calibration_samples, int)
+
+    @property
+    def share_calibrated(self) -> float:
+        """Share of the training samples that set the calibration, where "auto" chose; else 1. What asks for more scores
+        of training samples than that costs more than the calibration did."""
+        if self.calibration_samples != "auto" or not self._n_samples:
+            return 1.0
+        return min(1.0, _MOST_CALIBRATED / self._n_samples)
 
     def fit(
         self, features: np.ndarray | None = None, groups: np.ndarray | None = None, remember: Remember | None = None
@@ -119,6 +135,7 @@ class GroupedKNNEstimator(CollectingEstimator):
         if remember is not None:
             self._bank_name = f"{_digest(rows)} in {_digest(groups)}, bank {self.kind}, seed {self.seed}"
         chosen = self._calibration_rows(len(rows))
+        self._n_samples, self._n_calibrated = len(rows), len(chosen)
         scores = self._leave_group_out(rows, groups, chosen)
         self.calibration = calibrate(scores, self.rule, groups[chosen])
         self._own = {}
@@ -181,12 +198,13 @@ class GroupedKNNEstimator(CollectingEstimator):
         """Calibration and size of the bank."""
         if self.bank is None:
             return {}
-        return {**super().summary(), "bank_rows": self.bank.size, "groups": self._n_groups}
+        found = {**super().summary(), "bank_rows": self.bank.size, "groups": self._n_groups}
+        return {**found, "calibration_samples": self._n_calibrated} if self._n_calibrated else found
 
     def _own_state(self) -> State:
         if self.bank is None:
             return State({}, {})
-        return State({"rows": self.bank.searched}, {"groups": self._n_groups})
+        return State({"rows": self.bank.searched}, {"groups": self._n_groups, "calibrated": self._n_calibrated})
 
     def _load_own_state(self, state: State) -> None:
         self.bank, self._own, self._remember = None, {}, None
@@ -194,24 +212,40 @@ class GroupedKNNEstimator(CollectingEstimator):
             rows = state.arrays["rows"]
             self.bank = SampleBank(rows, np.full(len(rows), -1), str(torch_device(self.device)))
             self._n_groups = state.values["groups"]
+            self._n_calibrated = state.values.get("calibrated", 0)  # fits from before do not say
 
     def _calibration_rows(self, n: int) -> np.ndarray:
-        if self.calibration_samples is None or self.calibration_samples >= n:
+        bound = _MOST_CALIBRATED if self.calibration_samples == "auto" else self.calibration_samples
+        if bound is None or bound >= n:
             return np.arange(n)
-        return np.sort(np.random.default_rng(self.seed).choice(n, self.calibration_samples, replace=False))
+        if self.calibration_samples == "auto":
+            log.warning(
+                "Nearest neighbours are calibrated by %d of the %d training samples, spread evenly "
+                "(density.calibration_samples=auto; null takes all, which costs the square of their number)",
+                bound,
+                n,
+            )
+            return n - 1 - np.arange(bound)[::-1] * n // bound  # the last is among them: "last_group" needs it
+        return np.sort(np.random.default_rng(self.seed).choice(n, bound, replace=False))
 
     def _leave_group_out(self, rows: np.ndarray, groups: np.ndarray, chosen: np.ndarray) -> np.ndarray:
         """Scores of the ``chosen`` training samples, each without its own group."""
         assert self.bank is not None
         present, without = np.unique(groups[chosen]).tolist(), self.bank.squared_distances_without
         found = self._remembered(
-            f"of {self.calibration_samples or 'all'} samples without their groups",
+            f"of {self._calibrated_by(len(rows))} samples without their groups",
             # A group's rows are copied when it is its turn: all of them at once would be a second bank.
             lambda k: {str(group): without(group, rows[chosen[groups[chosen] == group]], k) for group in present},
         )
         return np.concatenate(
             [self._reduce(found[str(group)], " once a training video is left out") for group in present]
         )
+
+    def _calibrated_by(self, n: int) -> str:
+        """Which of ``n`` training samples set the calibration, as the memory of distances names them."""
+        if self.calibration_samples == "auto":
+            return f"{_MOST_CALIBRATED} even" if n > _MOST_CALIBRATED else "all"
+        return str(self.calibration_samples or "all")
 
     def _remembered(self, what: str, search: Callable[[int], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
         """What ``search`` finds for K neighbours or more."""
@@ -240,7 +274,8 @@ class KnnConfig(PartConfig):
     distance: Literal["l2", "squared_l2"] = "l2"
     bank: BankKind = "full"  # full, kmeans:K or coreset:SHARE
     calibration: Literal["max", "p99.9", "last_group"] = "max"  # what becomes 1 where streams are summed (AI-VAD)
-    calibration_samples: Annotated[int, Field(ge=1)] | None = None  # drawn for calibration; None: all
+    # Drawn for calibration; auto: 20,000 at most, spread evenly; None: all.
+    calibration_samples: Annotated[int, Field(ge=1)] | Literal["auto"] | None = None
 
 
 @registry.density("knn", config=KnnConfig)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vadbench.density.bank import SampleBank
 from vadbench.density.knn import GroupedKNNEstimator
 from vadbench.errors import ConfigError, DataError
 
@@ -162,6 +163,41 @@ def test_calibration_samples_bound_the_cost_and_are_drawn_by_seed() -> None:
     assert high(calibration_samples=40) <= high()
     assert high(calibration_samples=40, seed=1) == high(calibration_samples=40, seed=1)
     assert len({high(calibration_samples=40, seed=seed) for seed in range(4)}) > 1
+
+
+def test_automatic_calibration_takes_all_up_to_its_bound_and_spreads_it_beyond(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("vadbench.density.knn._MOST_CALIBRATED", 60)
+    x = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
+    groups = np.repeat(np.arange(5), [39, 40, 40, 80, 1])
+
+    def fit(n: int, samples: object, rule: str = "max") -> GroupedKNNEstimator:
+        estimator = GroupedKNNEstimator(calibration_samples=samples, calibration=rule)  # type: ignore[arg-type]
+        estimator.fit(x[:n], groups[:n])
+        return estimator
+
+    asked: list[int] = []
+    search = SampleBank.squared_distances_without
+    count = lambda bank, group, queries, k: asked.append(len(queries)) or search(bank, group, queries, k)  # noqa: E731
+    monkeypatch.setattr(SampleBank, "squared_distances_without", count)
+    few, every = fit(60, "auto"), fit(60, None)
+    assert few.calibration == every.calibration and not few.uses_seed and caplog.messages == []
+    asked.clear()
+    many = fit(200, "auto", "last_group")
+    assert sum(asked) == 60 and len(asked) == 5  # some of every video, of a last one of a single sample too
+    assert many.summary()["calibration_samples"] == 60
+    assert "60 of the 200 training samples" in caplog.text and "calibration_samples=auto" in caplog.text
+    # By hand: of 200 samples the 60 that end at the last, 3 or 4 apart.
+    chosen = many._calibration_rows(200)
+    assert chosen[-1] == 199 and set(np.diff(chosen)) == {3, 4}
+    whole = fit(200, None)
+    own = np.concatenate([whole.raw_without(g, x[groups == g]) for g in range(5)])
+    assert many.calibration is not None
+    assert (many.calibration.low, many.calibration.high) == (own[chosen].min(), own[199])
+    loaded = GroupedKNNEstimator(calibration_samples="auto")
+    loaded.load_state(many.state())
+    assert loaded.summary() == many.summary()
 
 
 def test_a_float32_bank_is_not_copied() -> None:

@@ -9,6 +9,7 @@ Shape legend: T frames, R regions of a video, N training regions, D feature size
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -206,6 +207,8 @@ class AiVad(OneClassMethod):
             "training_videos_without_regions": int(sum(count == 0 for count in counts)),
             "training_regions": int(sum(counts)),
         }
+        if self._training_step() > 1:
+            self._fitted["training_frame_step"] = self._training_step()
 
     def fit_spec(self) -> dict[str, Any]:
         """Densities name what they remember by the digest of the vectors themselves."""
@@ -223,8 +226,22 @@ class AiVad(OneClassMethod):
     def score_training(
         self, video: Video, features: Mapping[str, Features], remember: Remember | None = None
     ) -> VideoScores:
-        """Score of every frame of a training video as if the nearest-neighbour banks had never seen it."""
-        return self._score(video, features, self._groups[video.id])
+        """Score of the frames of a training video as if the nearest-neighbour banks had never seen it: of all, or of
+        frames evenly apart where calibration was bounded to a share of the regions (``calibration_samples="auto"``)."""
+        without, step = self._groups[video.id], self._training_step()
+        if step == 1:
+            return self._score(video, features, without)
+        frame = np.asarray(features["regions"]["frame"]).astype(np.int64)
+        shown = self._source(video.n_frames)[::step]
+        rows = np.isin(frame, shown)
+        scores = self.density.score({name: all_[rows] for name, all_ in self._streams(features).items()}, without)
+        frames = reduce_frames(
+            frame[rows], scores, self.density.in_sum, video.n_frames, self.frame_reduction, self._missing()
+        )
+        return VideoScores(video.id, frames[shown], ~np.isin(shown, frame))
+
+    def _training_step(self) -> int:
+        return math.ceil(1 / self.density.share_calibrated)
 
     def _score(self, video: Video, features: Mapping[str, Features], without: int | None) -> VideoScores:
         regions = features["regions"]

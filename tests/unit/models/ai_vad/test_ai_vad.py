@@ -163,6 +163,31 @@ def test_training_videos_are_scored_as_if_they_had_never_been_seen() -> None:
     assert model.summary()["scored_frames"] == 10  # of the one scored as a test video
 
 
+def test_training_scores_are_bounded_with_the_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = AiVad(**Stages().parts())
+    features = {v.id: model.extractor.extract(v, list(model.extractor.outputs()), {}) for v in TRAIN}
+    n = sum(len(made["regions"]["frame"]) for made in features.values())
+    monkeypatch.setattr("vadbench.density.knn._MOST_CALIBRATED", n)
+    model.fit(features)
+    assert "training_frame_step" not in model.summary()
+    monkeypatch.setattr("vadbench.density.knn._MOST_CALIBRATED", n // 3)
+    model.fit(features)
+    found = model.summary()
+    step = -(-n // (n // 3))
+    assert found["training_frame_step"] == step and found["training_regions"] == n
+    assert found["density"]["pose"]["calibration_samples"] == found["density"]["deep"]["calibration_samples"] == n // 3
+    asked: list[int] = []
+    deep = model.density.estimators["deep"]
+    raw = deep.raw_without
+    for video in TRAIN:
+        every = model._score(video, features[video.id], model._groups[video.id])
+        with monkeypatch.context() as context:
+            context.setattr(deep, "raw_without", lambda group, rows: asked.append(len(rows)) or raw(group, rows))
+            some = model.score_training(video, features[video.id])
+        np.testing.assert_array_equal(some.scores, every.scores[::step])
+    assert 0 < sum(asked) < n / 2
+
+
 def test_the_frame_score_is_the_sum_of_each_streams_worst_region() -> None:
     model = AiVad(**Stages().parts())
     model.fit_videos(TRAIN)

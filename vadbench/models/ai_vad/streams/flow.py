@@ -121,9 +121,10 @@ class FlowExtractor:
         from torch.nn.functional import interpolate
 
         if self._network is None or self._encoder is None:
-            self._network = network = torchvision_network(
+            network: Any = torchvision_network(
                 self.method, self.word, self.seed, self.device, "flow", "flow.weights", _WITHOUT
             )
+            self._network = network
             self._encoder = SharedEncoder(lambda frames: network.feature_encoder(self._pixels(frames)))
         size = self._input_size(first.shape[1:3])
         with torch.inference_mode():
