@@ -164,14 +164,17 @@ def _direction_bins(u: torch.Tensor, v: torch.Tensor, bins: int, angle: str) -> 
 
 
 def _flat(crops: torch.Tensor) -> Sampled:
-    """u, v and region of every vector of ``crops (m, 2, s, s)``, each ``(m, s²)``; vectors in a region ``(m,)``."""
+    """u, v and region of every vector of ``crops (m, 2, s, s)``, each ``(s², m)``; vectors in a region ``(m,)``.
+
+    Regions take turns: neighbours of one region mostly share a bin, and an addition to it waits for the one before.
+    """
     import torch
 
     crops = crops.flatten(2)
     regions, _, size = crops.shape
     counts = torch.full((regions,), size, device=crops.device)
-    region = torch.arange(regions, dtype=torch.int32, device=crops.device)[:, None]
-    return crops[:, 0], crops[:, 1], region, counts
+    region = torch.arange(regions, dtype=torch.int32, device=crops.device)
+    return crops[:, 0].t(), crops[:, 1].t(), region, counts
 
 
 def _every_pixel(flow: torch.Tensor, rois: torch.Tensor) -> Sampled:
