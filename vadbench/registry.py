@@ -285,7 +285,7 @@ def _import(origin: str, digest: str, load: Callable[[], Any]) -> None:
 
 
 def _line_in(path: str, error: Exception) -> str:
-    """The last line of the plug-in's own file that the error went through."""
+    """Return the last line of the plug-in's own file that the error went through."""
     if isinstance(error, SyntaxError) and error.filename == path:
         return f", line {error.lineno}"
     lines, trace = [], error.__traceback__

@@ -60,7 +60,7 @@ class Backbone(Protocol):
         """Set batch-norm statistics from clips ``(T, ...)`` of the training videos; only random weights need it."""
 
     def per_frame(self, frame: np.ndarray, previous: np.ndarray | None) -> np.ndarray:
-        """What a clip is stacked from: the pre-processed frame itself, or a map made of it and the one before.
+        """Return what a clip is stacked from: the pre-processed frame itself, or a map made of it and the one before.
 
         ``previous`` is the pre-processed frame ``frame_step`` frames earlier, None at the start of a video.
         """

@@ -70,7 +70,7 @@ class GridBank:
         return self.no_map(grey.shape) if previous is None else self.map_of(grey, self.grey(previous))
 
     def no_map(self, size: tuple[int, ...]) -> np.ndarray:
-        """What stands for the map of a frame of ``size`` = (H, W) that has none before it: all NaN."""
+        """Return the map, all NaN, of a frame of ``size`` = (H, W) that has none before it."""
         return np.full((len(self.channels), *grid_shape((size[0], size[1]), self.cell)), np.nan, np.float32)
 
     def grey(self, frame: np.ndarray) -> np.ndarray:
@@ -128,7 +128,7 @@ def bank_config(summary: str, **options: float | int | str | bool) -> type:
 
 
 def checked_options(config: BackboneConfig, wanted: tuple[str, ...]) -> dict[str, Any]:
-    """The options of a filter bank; ConfigError for a layer or a key that no filter bank has."""
+    """Return the options of a filter bank; ConfigError for a layer or a key that no filter bank has."""
     for layer in wanted:
         if layer != LAYER:
             raise ConfigError(f"backbone {config.name!r} has no layer {layer!r}. {nearest(layer, [LAYER])}")

@@ -29,7 +29,7 @@ def torchvision_models() -> ModuleType:
 
 
 def builder(entry: str) -> Any:
-    """The function that ``"module:function"`` names, from torchvision or pytorchvideo."""
+    """Return the function that ``"module:function"`` names, from torchvision or pytorchvideo."""
     torchvision_models()  # pytorchvideo imports it too, and would hide what is wrong with it
     module, _, name = entry.partition(":")
     try:
@@ -50,7 +50,7 @@ def versions(entry: str) -> dict[str, str]:
 
 
 def _explained(error: Exception) -> str:
-    """What is wrong, in terms of what to install."""
+    """Say what is wrong, in terms of what to install."""
     found = f"torch {installed_version('torch')} and torchvision {installed_version('torchvision')}"
     text = " ".join(str(error).split())
     if "torchvision::" in text or "undefined symbol" in text:

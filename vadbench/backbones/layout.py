@@ -34,7 +34,7 @@ class Layout:
     ----------
     order: axes of the output in the order N, C..., t, h, w (those that it has; for tokens: N, C..., L).
     channels: number of axes between N and the grid; they are flattened into C.
-    grid: (t, h, w); sizes of axes that are there, 1 for those that are not. None to read them from the output.
+    tokens: (t, h, w) of patch tokens, which are in rows; None where t, h and w are axes.
     skip: leading tokens that are no patch (the class token).
     missing: grid axes that the output lacks, as indices into (t, h, w).
     """
@@ -46,11 +46,13 @@ class Layout:
     skip: int = 0
 
     def maps(self, output: torch.Tensor) -> torch.Tensor:
-        """``(N, C, t, h, w)``."""
+        """Return ``output`` as ``(N, C, t, h, w)``."""
+        import torch
+
         x = output.permute(self.order)
         x = x.flatten(1, self.channels) if self.channels else x.unsqueeze(1)
         if self.tokens is not None:
-            return x[:, :, self.skip :].unflatten(2, self.tokens)
+            return torch.unflatten(x[:, :, self.skip :], 2, self.tokens)
         for axis in self.missing:
             x = x.unsqueeze(2 + axis)
         return x
@@ -121,6 +123,6 @@ def token_layout(probes: Probes, grids: Sequence[tuple[int, int, int]]) -> Layou
 
 
 def _counts_clips(probes: Probes) -> bool:
-    """True if the first axis, and no other, is the number of clips (and not clips times attention heads, say)."""
+    """Return True if the first axis, and no other, counts clips (and not clips times attention heads, say)."""
     base, more = probes["base"], probes["N"]
     return more[0] == base[0] + 1 and more[1:] == base[1:]

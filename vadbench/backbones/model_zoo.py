@@ -52,13 +52,13 @@ def describe(name: str | None = None) -> list[Description]:
 
 
 def facts_of(name: str) -> Facts:
-    """What is fixed about the backbone ``name``, nothing for one from outside; ConfigError if there is none."""
+    """Return what is fixed about the backbone ``name``, nothing for one from outside; ConfigError if there is none."""
     facts: Facts = registry.get("backbone", name).facts.get("facts", Facts())
     return facts
 
 
 def load_config(name: str) -> BackboneConfig:
-    """The default configuration of the backbone ``name``, for use from Python without Hydra."""
+    """Return the default configuration of the backbone ``name``, for use from Python without Hydra."""
     part = registry.get("backbone", name)
     keys = keys_of(part, BackboneConfig)
     # Built-in ones have no keys of their own: one class to prepare instead of seventeen.
@@ -67,7 +67,7 @@ def load_config(name: str) -> BackboneConfig:
 
 
 def build(config: BackboneConfig, layers: Sequence[str] | None = None, seed: int = 0, device: str = "cpu") -> Backbone:
-    """The backbone that ``config`` describes, cut after the last of ``layers``.
+    """Return the backbone that ``config`` describes, cut after the last of ``layers``.
 
     Everything that is wrong with the combination is raised here, before any work: unknown layers, weights that can't be
     had, options out of bounds. The network itself is built at the first clip.

@@ -105,7 +105,7 @@ class Network:
         return self.weights.digest
 
     def per_frame(self, frame: np.ndarray, previous: np.ndarray | None) -> np.ndarray:
-        """The normalised frame itself, ``float32 (H, W, 3)``."""
+        """Return the normalised frame itself, ``float32 (H, W, 3)``."""
         if frame.dtype != np.float32 or frame.ndim != 3 or frame.shape[2] != 3:
             raise ConfigError(
                 f"backbone {self.config.name!r} takes normalised frames, float32 (H, W, 3), and was given "
@@ -173,7 +173,7 @@ class Network:
         return Eager(module, self._calls(), self.config.precision)
 
     def _engine(self, clips: torch.Tensor) -> choice.Engine:
-        """What runs clips of this size: chosen and made ready at the first of them."""
+        """Return what runs clips of this size: chosen and made ready at the first of them."""
         shape = tuple(clips.shape[2:])
         if shape not in self._engines:
             eager, asked = self._eager(self._network()), self.config.engine
@@ -202,7 +202,7 @@ class Network:
         architecture.check_layers(self.config, self.facts, self.recipe, self._architecture(), self.layers)
 
     def _network(self) -> nn.Module:
-        """The network with its weights, as far as they are read, on its device."""
+        """Return the network with its weights, as far as they are read, on its device."""
         if self._module is None:
             self._check_layers()
             module = self._random() if self.weights.random else self._trained()
@@ -261,7 +261,7 @@ def read_tensors(facts: Facts, calls: Mapping[str, int], clip: tuple[int, int, i
 
     seen: set[int] = set()
 
-    class Reads(TorchDispatchMode):
+    class Reads(TorchDispatchMode):  # type: ignore[no-untyped-call]
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             seen.update(id(value) for value in tree_leaves((args, kwargs)) if isinstance(value, torch.Tensor))
             return func(*args, **(kwargs or {}))
@@ -271,7 +271,7 @@ def read_tensors(facts: Facts, calls: Mapping[str, int], clip: tuple[int, int, i
     named = [*network.named_parameters(remove_duplicate=False), *network.named_buffers(remove_duplicate=False)]
     with torch.no_grad():
         clips = torch.empty(1, 3, *clip, device="meta")
-        with Reads():
+        with Reads():  # type: ignore[no-untyped-call]
             run_until(network, calls, clips)
     names = {name for name, tensor in named if id(tensor) in seen}
     # Batch norm counts its batches while statistics are set, and reads no count afterwards.
@@ -290,7 +290,8 @@ def multiply_adds(facts: Facts, calls: Mapping[str, int], clip: Sequence[int]) -
         network = architecture.bare_network(facts)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         run_until(network, calls, torch.empty(1, 3, *clip, device="meta"))
-    return counter.get_total_flops() // 2
+    operations: int = counter.get_total_flops()
+    return operations // 2
 
 
 def drop_except(network: nn.Module, kept: frozenset[str]) -> None:

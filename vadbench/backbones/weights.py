@@ -57,7 +57,7 @@ class Weights:
 
 
 def find(backbone: str, facts: Facts, asked: str | None, seed: int) -> Weights:
-    """The weights that ``asked`` means, fetched if need be and checked against the publisher's digest.
+    """Return the weights that ``asked`` means, fetched if need be and checked against the publisher's digest.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def find(backbone: str, facts: Facts, asked: str | None, seed: int) -> Weights:
 
 
 def weights_files(backbone: str, facts: Facts, asked: str | None) -> list[WeightsFile]:
-    """The file that :func:`find` would read, whether it is here or not; none for random weights and filter banks.
+    """Return the file that :func:`find` would read, here or not; none for random weights and filter banks.
 
     Raises
     ------

@@ -46,7 +46,7 @@ class WeightsFile:
     instead: tuple[WeightsFile, ...] = ()
 
     def here(self) -> tuple[WeightsFile, Path | None]:
-        """This file, or the first of those instead of it, that is on this machine, with its path; else itself, None."""
+        """Return the first on this machine of this file and those instead of it, and its path; else itself and None."""
         for file in (self, *self.instead):
             places = [*(folder / file.name for folder in search_folders() if file.url), *file.elsewhere]
             for place in places:
@@ -63,7 +63,7 @@ def search_folders() -> list[Path]:
 
 
 def obtain(asked: WeightsFile) -> Path:
-    """The path of a file that is here, or else fetched, checked against its digest.
+    """Return the path of a file that is here, or else fetched, checked against its digest.
 
     Raises
     ------
@@ -104,7 +104,7 @@ def fetch(asked: WeightsFile, folder: Path, progress: bool = False) -> Path:
 
 
 def _download(file: WeightsFile, folder: Path, progress: bool) -> Path:
-    """The file appears only when it is whole and has the right digest."""
+    """Fetch ``file``, which appears only when it is whole and has the right digest."""
     from tqdm import tqdm
 
     assert file.url is not None

@@ -42,7 +42,7 @@ class Bank(ABC):
 
     @abstractmethod
     def squared_distances_without(self, group: int, queries: np.ndarray, k: int) -> np.ndarray:
-        """The same as if the samples of ``group`` had never been put in."""
+        """Return the same as if the samples of ``group`` had never been put in."""
 
 
 class SampleBank(Bank):
@@ -122,7 +122,7 @@ BankKind = Annotated[str, AfterValidator(_checked)]
 
 
 def build_bank(kind: str, rows: np.ndarray, groups: np.ndarray, seed: int = 0, device: str = "cpu") -> Bank:
-    """The bank that ``kind`` asks for, of ``rows float32 (N, D)`` whose ``groups`` ascend."""
+    """Return the bank that ``kind`` asks for, of ``rows float32 (N, D)`` whose ``groups`` ascend."""
     name, value = parse_bank(kind)
     if name == "kmeans":
         return CentreBank(rows, groups, min(int(value), len(rows)), seed, device)
@@ -201,4 +201,5 @@ def _sums(rows: np.ndarray, assignment: np.ndarray, k: int) -> np.ndarray:
 def _means(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Means of the clusters that have samples, ``float32 (C, D)``."""
     kept = counts > 0
-    return (sums[kept] / counts[kept, None]).astype(np.float32)
+    means: np.ndarray = (sums[kept] / counts[kept, None]).astype(np.float32)
+    return means

@@ -39,7 +39,7 @@ class Calibration:
 
 
 def calibrate(raw: np.ndarray, rule: str = "max", groups: np.ndarray | None = None) -> Calibration:
-    """The calibration that training scores ask for.
+    """Return the calibration that training scores ask for.
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ Shape legend: N training samples, M samples to score, D feature size.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from vadbench.errors import DataError
 
 if TYPE_CHECKING:
     import torch
+
+Samples = TypeVar("Samples", np.ndarray, "torch.Tensor")
+"""Tensors are answered with tensors, arrays with arrays."""
 
 
 class CollectingEstimator(BaseDensityEstimator):
@@ -43,15 +46,15 @@ class CollectingEstimator(BaseDensityEstimator):
         """As in the contract; without arguments learn from what :meth:`update` collected."""
 
     @abstractmethod
-    def predict(self, features: np.ndarray | torch.Tensor) -> Any:
+    def predict(self, features: Samples) -> Samples:
         """Calibrated scores ``(M,)`` of ``features (M, D)``; higher is less likely under the training data."""
 
-    def __call__(self, features: np.ndarray | torch.Tensor) -> Any:
+    def __call__(self, features: Samples) -> Samples:
         """As :meth:`predict`."""
         return self.predict(features)
 
     def training_samples(self, features: np.ndarray | None, groups: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        """What was given to :meth:`fit`; else what was collected, its groups numbered as they came, and let go of."""
+        """Return what was given to :meth:`fit`; else what was collected, groups numbered as they came, and drop it."""
         if features is not None and groups is not None:
             self._group_names = []
             return features, groups
@@ -67,10 +70,10 @@ class CollectingEstimator(BaseDensityEstimator):
 
 
 def as_array(features: np.ndarray | torch.Tensor) -> np.ndarray:
-    """An array of an array or a tensor."""
+    """Return an array of an array or a tensor."""
     return np.asarray(features.detach().cpu().numpy() if hasattr(features, "detach") else features)
 
 
-def as_given(values: np.ndarray, given: np.ndarray | torch.Tensor) -> Any:
+def as_given(values: np.ndarray, given: Samples) -> Samples:
     """``values`` as a tensor of the type and on the device of ``given`` if that is one; else as they are."""
-    return given.new_tensor(values) if hasattr(given, "new_tensor") else values
+    return cast(Samples, given.new_tensor(values) if hasattr(given, "new_tensor") else values)

@@ -17,7 +17,7 @@ from vadbench.config.parts import STRICT, PartConfig
 from vadbench.config.schema import checked_part
 from vadbench.density.bank import BankKind
 from vadbench.density.base import BaseDensityEstimator, Remember
-from vadbench.density.collecting import CollectingEstimator, as_array, as_given
+from vadbench.density.collecting import CollectingEstimator, Samples, as_array, as_given
 from vadbench.density.gmm import GMMEstimator
 from vadbench.density.knn import GroupedKNNEstimator
 from vadbench.density.state import State, joined, part
@@ -174,7 +174,8 @@ class CombinedDensityEstimator:
 
     def total(self, scores: Mapping[str, np.ndarray]) -> np.ndarray:
         """Sum over the streams that count, ``float64 (M,)``."""
-        return np.sum([np.nan_to_num(scores[name], nan=0.0) for name in self.in_sum], axis=0)
+        total: np.ndarray = np.sum([np.nan_to_num(scores[name], nan=0.0) for name in self.in_sum], axis=0)
+        return total
 
     def state(self) -> State:
         """Return the fit of every stream."""
@@ -192,7 +193,7 @@ class CombinedDensityEstimator:
             samples = as_array(_stream(named, name))
             estimator.update(samples[_present(samples)], group)
 
-    def predict(self, features: Mapping[Any, np.ndarray | torch.Tensor]) -> tuple[Any, Any]:
+    def predict(self, features: Mapping[Any, Samples]) -> tuple[Samples, Samples]:
         """Scores of one frame from the features of its regions, stream to ``(M, D)``.
 
         Returns
@@ -204,11 +205,11 @@ class CombinedDensityEstimator:
         given = {name: _stream(named, name) for name in self.estimators}
         scores = self.score({name: as_array(samples) for name, samples in given.items()})
         known = [scores[name][~np.isnan(scores[name])] for name in self.in_sum]
-        frame = np.sum([part.max() for part in known if len(part)])
+        frame: np.ndarray = np.sum([part.max() for part in known if len(part)])
         example = next(iter(given.values()))
         return as_given(self.total(scores), example), as_given(frame, example)
 
-    def __call__(self, features: Mapping[Any, np.ndarray | torch.Tensor]) -> tuple[Any, Any]:
+    def __call__(self, features: Mapping[Any, Samples]) -> tuple[Samples, Samples]:
         """As :meth:`predict`."""
         return self.predict(features)
 

@@ -89,7 +89,7 @@ class Decomposition:
     def residual(
         self, rows: np.ndarray, k: int, remember: Remember | None = None, device: Cpu | Gpu | None = None
     ) -> np.ndarray:
-        """What the first ``k`` components do not explain: ``(n, D)`` for ``rows (n, D)``.
+        """Return what the first ``k`` components do not explain: ``(n, D)`` for ``rows (n, D)``.
 
         ``remember``: see :func:`decompose`, for these rows; what they are in terms of 64 directions is asked for by
         itself, so that all levels share it. ``device``: where the directions are.
@@ -112,7 +112,7 @@ class Decomposition:
         return None if self.scores is None else np.square(self.scores[:, k:]).sum(axis=1)
 
     def _leading(self, k: int) -> Iterator[tuple[np.ndarray, int]]:
-        """The chunks that hold the first ``k`` directions, and how many of each are among them."""
+        """Yield the chunks that hold the first ``k`` directions, and how many of each are among them."""
         there = sum(len(chunk) for chunk in self.chunks)
         if k > there:
             raise ValueError(f"{k} components asked for, but only {there} were computed; decompose deeper")
@@ -220,7 +220,7 @@ def _directions(
     block_bytes: int | None,
     device: Cpu | Gpu,
 ) -> list[np.ndarray]:
-    """The ``wanted`` chunks of unit directions, ``(k_i, D)``, orthogonal to those ``before`` them."""
+    """Yield the ``wanted`` chunks of unit directions, ``(k_i, D)``, orthogonal to those ``before`` them."""
     n, d = shape_of(rows)
     kept = _dtype(rows)
     if n > d:
@@ -244,7 +244,7 @@ def _directions(
 
 
 def _dtype(rows: Rows) -> np.dtype:
-    """The precision of directions and residuals."""
+    """Return the precision of directions and residuals."""
     n, d = shape_of(rows)
     return np.dtype(np.float64 if n * d <= _FLOAT64_VALUES else np.float32)
 

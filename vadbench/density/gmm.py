@@ -15,12 +15,12 @@ from vadbench import registry
 from vadbench.config.parts import STRICT, PartConfig
 from vadbench.density.base import Remember, require_samples
 from vadbench.density.calibration import RULES, calibrate
-from vadbench.density.collecting import CollectingEstimator, as_array, as_given
+from vadbench.density.collecting import CollectingEstimator, Samples, as_array, as_given
 from vadbench.density.state import State
 from vadbench.errors import one_of
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 
 _FITTED = ("weights_", "means_", "covariances_", "precisions_cholesky_")
@@ -75,13 +75,14 @@ class GMMEstimator(CollectingEstimator):
             raise RuntimeError("fit before you score")
         if len(features) == 0:
             return np.zeros(0)
-        return -self.mixture.score_samples(np.asarray(features, dtype=np.float64))
+        likelihood: np.ndarray = self.mixture.score_samples(np.asarray(features, dtype=np.float64))
+        return -likelihood
 
     def raw_without(self, group: int, features: np.ndarray, remember: Remember | None = None) -> np.ndarray:
         """Return the scores of :meth:`raw`: a few samples make next to no difference to a mixture."""
         return self.raw(features)
 
-    def predict(self, features: np.ndarray | torch.Tensor, normalize: bool = True) -> Any:
+    def predict(self, features: Samples, normalize: bool = True) -> Samples:
         """Calibrated scores ``(M,)`` of ``features (M, D)``; negative log-likelihoods if ``normalize`` is False."""
         samples = as_array(features)
         return as_given(self.score(samples) if normalize else self.raw(samples), features)

@@ -21,12 +21,12 @@ from vadbench.config.parts import STRICT, PartConfig
 from vadbench.density.bank import Bank, BankKind, SampleBank, build_bank, parse_bank
 from vadbench.density.base import Remember, require_samples
 from vadbench.density.calibration import RULES, calibrate
-from vadbench.density.collecting import CollectingEstimator, as_array, as_given
+from vadbench.density.collecting import CollectingEstimator, Samples, as_array, as_given
 from vadbench.density.state import State
 from vadbench.errors import ConfigError, DataError, nearest, one_of
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 log = logging.getLogger(__name__)
 
@@ -169,11 +169,11 @@ class GroupedKNNEstimator(CollectingEstimator):
 
     def predict(
         self,
-        features: np.ndarray | torch.Tensor,
+        features: Samples,
         group: str | None = None,
         n_neighbors: int | None = None,
         normalize: bool = True,
-    ) -> Any:
+    ) -> Samples:
         """Mean distance ``(M,)`` of ``features (M, D)`` to their nearest rows, calibrated if ``normalize`` is True.
 
         ``group``: a name given to :meth:`update`, whose rows are to count as never seen. ``n_neighbors``: in place of
@@ -248,7 +248,7 @@ class GroupedKNNEstimator(CollectingEstimator):
         return str(self.calibration_samples or "all")
 
     def _remembered(self, what: str, search: Callable[[int], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-        """What ``search`` finds for K neighbours or more."""
+        """Return what ``search`` finds for K neighbours or more."""
         if self._remember is None:
             return search(self.n_neighbors)
         depth = _DEPTH * math.ceil(self.n_neighbors / _DEPTH)
@@ -263,7 +263,8 @@ class GroupedKNNEstimator(CollectingEstimator):
                 " Use fewer neighbours or a larger bank."
             )
         squared = squared[:, :k]
-        return (squared if self.distance == "squared_l2" else np.sqrt(squared)).mean(axis=1)
+        mean: np.ndarray = (squared if self.distance == "squared_l2" else np.sqrt(squared)).mean(axis=1)
+        return mean
 
 
 @dataclass(config=STRICT, kw_only=True)

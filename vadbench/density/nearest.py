@@ -49,7 +49,7 @@ class NearestNeighbours:
                 self._centred[start:stop] = self._centre(bank[start:stop])
 
     def search(self, queries: np.ndarray, k: int, skip: tuple[int, int] = (0, 0)) -> tuple[np.ndarray, np.ndarray]:
-        """The ``k`` nearest rows of every query, nearest first.
+        """Return the ``k`` nearest rows of every query, nearest first.
 
         Parameters
         ----------
@@ -110,7 +110,7 @@ class NearestNeighbours:
 
 
 def smallest(values: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The ``k`` smallest of each row of ``(M, N)`` and their columns, exactly, unordered among cells.
+    """Return the ``k`` smallest of each row of ``(M, N)`` and their columns, exactly, unordered among cells.
 
     The k smallest lie in the k cells of columns whose minima are smallest, so only those cells are sorted through.
     """
@@ -120,7 +120,7 @@ def smallest(values: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
     cells = n // _CELL
     if cells <= k:
         return values.topk(k, dim=1, largest=False)
-    whole = values[:, : cells * _CELL].unflatten(1, (cells, _CELL))
+    whole = torch.unflatten(values[:, : cells * _CELL], 1, (cells, _CELL))
     chosen = whole.amin(2).topk(k, dim=1, largest=False).indices
     inside = whole.gather(1, chosen[:, :, None].expand(-1, -1, _CELL)).flatten(1)
     columns = (chosen[:, :, None] * _CELL + torch.arange(_CELL, device=values.device)).flatten(1)

@@ -32,7 +32,7 @@ _KRYLOV_BLOCK = 64
 
 
 def working_dtype(rows: Rows) -> np.dtype:
-    """The precision of the products that make the Gram matrix, by the work there is; their sum is float64."""
+    """Return the precision of the products that make the Gram matrix, by the work there is; their sum is float64."""
     n, d = shape_of(rows)
     return np.dtype(np.float64 if n * d * min(n, d) <= _FLOAT64_WORK else np.float32)
 
@@ -142,9 +142,11 @@ def eigen(
 
 
 def _leading(matrix: np.ndarray, depth: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """The ``depth`` largest eigenvalues and their vectors by block Lanczos with full orthogonalisation, from a fixed
-    start; None if they have not converged in a basis of half the size (Golub and Van Loan, Matrix Computations,
-    section 10.3.6)."""
+    """Return the ``depth`` largest eigenvalues and their vectors; None if they have not converged in half the size.
+
+    Block Lanczos with full orthogonalisation, from a fixed start, in a basis of at most half the size (Golub and Van
+    Loan, Matrix Computations, section 10.3.6).
+    """
     import scipy.linalg
 
     size, width = len(matrix), _KRYLOV_BLOCK

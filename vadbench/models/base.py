@@ -38,7 +38,7 @@ class Extractor(Protocol):
         """
 
     def extract(self, video: Video, wanted: Sequence[str], have: Mapping[str, Features]) -> dict[str, Features]:
-        """The ``wanted`` outputs of one video, in one pass over its frames, in frame order.
+        """Return the ``wanted`` outputs of one video, made in one pass over its frames, in frame order.
 
         ``have`` holds outputs that exist already, for those that build on others: of this extractor, and of its
         ``source``. That optional attribute is another extractor (or None) whose outputs a store makes first, and once
@@ -74,7 +74,7 @@ def joined(pieces: Iterable[Mapping[str, Features]]) -> dict[str, Features]:
 
 
 def source_of(extractor: Extractor) -> Extractor | None:
-    """The extractor whose outputs ``extractor`` builds on, None where there is none."""
+    """Return the extractor whose outputs ``extractor`` builds on, None where there is none."""
     source: Extractor | None = getattr(extractor, "source", None)
     return source
 
@@ -87,7 +87,7 @@ def specs_of(extractor: Extractor) -> dict[str, dict[str, Any]]:
 
 
 def engine_of(extractor: Extractor) -> str | None:
-    """What ran the network of ``extractor`` at its last extraction; None where there is only one way to run it."""
+    """Return what ran the network of ``extractor`` at its last extraction; None where there is only one way."""
     engine: str | None = getattr(extractor, "engine", None)
     return engine
 
@@ -102,7 +102,7 @@ class ScoreMaps(Protocol):
     """Per-pixel scores of one video at the resolution at which they were computed."""
 
     def __len__(self) -> int:
-        """Number of frames T."""
+        """Return the number of frames T."""
 
     def __getitem__(self, frame: int) -> np.ndarray:
         """``float32 (h, w)``: the map of one frame, as computed."""
@@ -165,7 +165,7 @@ class Detector(Protocol):
         """
 
     def summary(self) -> dict[str, Any]:
-        """What the fit found that a record should hold (components kept, variance reached), JSON-able."""
+        """Return what the fit found that a record should hold (components kept, variance reached), JSON-able."""
 
     def state(self) -> State:
         """Return the fit, arrays and JSON-able values: what :meth:`load_state` needs to score to the bit the same."""

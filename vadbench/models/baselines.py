@@ -59,7 +59,7 @@ class FrameDifferenceEnergy:
         return {"energy": {"extractor": "frame_difference_energy/1"}}
 
     def extract(self, video: Video, wanted: Sequence[str], have: Mapping[str, Features]) -> dict[str, Features]:
-        """The energies of one video, in one pass."""
+        """Compute the energies of one video, in one pass."""
         watcher = self.watcher()
         for frame in video.frames():
             watcher.see(frame)
@@ -210,5 +210,5 @@ class FlowPercentile(Baseline):
 
 
 def from_frames() -> list[Baseline]:
-    """The baselines that look at the frames: the others are known from the labels' length."""
+    """Return the baselines that look at the frames: the others are known from the labels' length."""
     return [FrameDifference(), FlowPercentile()]

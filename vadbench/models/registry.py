@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vadbench import registry
 from vadbench.config.schema import RunConfig
 from vadbench.density.base import BaseDensityEstimator
 from vadbench.errors import ConfigError
 from vadbench.models.base import Detector
+
+if TYPE_CHECKING:
+    from vadbench.backbones.base import Backbone
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,11 @@ class ModelRun:
         return self.config.runtime.batch_size
 
     @cached_property
-    def backbone(self) -> Any:
+    def backbone(self) -> Backbone:
         """The backbone of the run, cut at ``model.layer`` or at its default layer."""
         return self.backbone_at([getattr(self.config.model, "layer", None) or self._group("backbone").layer])
 
-    def backbone_at(self, layers: Sequence[str]) -> Any:
+    def backbone_at(self, layers: Sequence[str]) -> Backbone:
         """Return the backbone of the run for these layers."""
         from vadbench.backbones import model_zoo
 

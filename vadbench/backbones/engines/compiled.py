@@ -44,5 +44,5 @@ class Compiled:
         import torch
 
         with torch.no_grad():
-            parts = [[output.clone() for output in self._graph(clip)] for clip in clips.split(1)]
+            parts = [[output.clone() for output in self._graph(clip)] for clip in torch.split(clips, 1)]
         return {layer: torch.cat(outputs) for layer, outputs in zip(self.layers, zip(*parts, strict=True), strict=True)}

@@ -150,7 +150,7 @@ def feature_extractor(config: AiVadConfig, seed: int, device: str) -> FeatureExt
 def density_estimator(
     model: AiVadConfig, config: AttributeDensityConfig, seed: int, device: str
 ) -> CombinedDensityEstimator:
-    """The group ``density``, for the streams that are on: any density that a stream names, else the documented one."""
+    """Build the group ``density`` for streams that are on: the density that each names, else the documented one."""
     documented: dict[str, Callable[[], BaseDensityEstimator]] = {
         "velocity": lambda: GMMEstimator(
             config.n_components_velocity,

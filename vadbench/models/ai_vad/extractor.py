@@ -104,12 +104,12 @@ class RegionAttributeExtractor:
         return [*self.regions.detector.weights(), *flow, *self.features.weights()]
 
     def files(self) -> list[WeightsFile]:
-        """The files that these weights are in, here or not."""
+        """Return the files that these weights are in, here or not."""
         flow = self.flow.files() if FeatureType.VELOCITY in self.features.streams else []
         return [*self.regions.detector.files(), *flow, *self.features.files()]
 
     def extract(self, video: Video, wanted: Sequence[str], have: Mapping[str, Features]) -> dict[str, Features]:
-        """The ``wanted`` outputs of one video; regions are taken from ``have`` where they are there.
+        """Return the ``wanted`` outputs of one video; regions are taken from ``have`` where they are there.
 
         Returns
         -------
@@ -165,7 +165,7 @@ class RegionAttributeExtractor:
         return torch.cat([self.flow(first[i : i + step], last[i : i + step]) for i in range(0, len(first), step)])
 
     def _nothing(self, video: Video, stream: FeatureType) -> Features:
-        """The arrays of a stream with no rows, so that a video without regions has them too."""
+        """Return the arrays of a stream with no rows, so that a video without regions has them too."""
         import torch
 
         frames = np.zeros((0, *video.size, 3), np.uint8)
@@ -187,7 +187,7 @@ class RegionAttributeExtractor:
             yield block
 
     def _pairs(self, video: Video) -> Iterator[Pair]:
-        """Number of the last frame, first frame, last frame of each pair."""
+        """Yield the number of the last frame, the first frame and the last frame of each pair."""
         held: deque[np.ndarray] = deque(maxlen=self.frame_step + 1)
         for number, frame in enumerate(prefetch(video.frames())):
             held.append(frame)

@@ -267,7 +267,7 @@ class AiVad(OneClassMethod):
         return RegionMaps(regions, total, video.size, self._source(video.n_frames), self.masks)
 
     def summary(self) -> dict[str, Any]:
-        """What the fit found, and what was seen of the videos scored since."""
+        """Return what the fit found, and what was seen of the videos scored since."""
         frames, regions, empty = np.sum([*self._scored.values(), (0, 0, 0)], axis=0).tolist()
         return {
             "learning_type": self.learning_type.value,
@@ -316,7 +316,7 @@ class AiVad(OneClassMethod):
         return np.maximum(np.arange(n_frames), min(first, n_frames - 1))
 
     def _streams(self, features: Mapping[str, Features]) -> dict[str, np.ndarray]:
-        """The vectors that the densities see: stream to ``(R, D)``."""
+        """Return the vectors that the densities see: stream to ``(R, D)``."""
         vectors: dict[str, np.ndarray] = {}
         labels = np.asarray(features["regions"]["labels"])
         if self.features.velocity is not None:

@@ -46,7 +46,7 @@ def to_frames(batch: torch.Tensor) -> np.ndarray:
 
 
 def to_boxes(boxes: Any, n_frames: int) -> tuple[list[np.ndarray], np.ndarray]:
-    """The boxes ``float32 (M_i, 4)`` of each of N frames.
+    """Return the boxes ``float32 (M_i, 4)`` of each of N frames.
 
     ``boxes``: one ``(M_i, 4)`` for each frame, or all in one ``(M, 5)`` whose first column is the number of the frame.
     Also returned: ``int (M,)``, the row of ``boxes`` that each of them was.
@@ -77,7 +77,7 @@ def in_order(made: np.ndarray, order: np.ndarray) -> np.ndarray:
 
 
 def region_dict(regions: RegionSet, batch: torch.Tensor) -> dict[str, torch.Tensor]:
-    """The regions of a frame as tensors on the device of ``batch (N, 3, H, W)``.
+    """Return the regions of a frame as tensors on the device of ``batch (N, 3, H, W)``.
 
     Returns
     -------

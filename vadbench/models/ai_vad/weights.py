@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def describe(word: str, seed: int, published: str, key: str) -> dict[str, Any]:
-    """What identifies the weights: ``name`` (pretrained, random or file) and ``digest``.
+    """Return what identifies the weights: ``name`` (pretrained, random or file) and ``digest``.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def describe(word: str, seed: int, published: str, key: str) -> dict[str, Any]:
 
 
 def existing(word: str, key: str) -> Path:
-    """The path ``word`` if there is a file; WeightsError otherwise."""
+    """Return the path ``word`` if there is a file; WeightsError otherwise."""
     path = Path(word).expanduser()
     if not path.is_file():
         raise WeightsError(
@@ -61,7 +61,7 @@ def published_file(architecture: str) -> str:
 
 
 def weights_files(architecture: str, word: str, part: str, key: str, without: str = "") -> list[WeightsFile]:
-    """The file with the weights of a torchvision architecture, here or not; none for random ones.
+    """Return the file with the weights of a torchvision architecture, here or not; none for random ones.
 
     ``part``: what the network is for; the others as in :func:`torchvision_network`.
     """
@@ -80,7 +80,7 @@ def weights_files(architecture: str, word: str, part: str, key: str, without: st
 
 
 def own_file(word: str, part: str, key: str) -> list[WeightsFile]:
-    """A file of the user's own; WeightsError if it is not there."""
+    """Return a file of the user's own; WeightsError if it is not there."""
     path = existing(word, key)
     return [WeightsFile(part, f"{key}={word}", path.name, elsewhere=(path,))]
 
@@ -88,7 +88,7 @@ def own_file(word: str, part: str, key: str) -> list[WeightsFile]:
 def torchvision_network(
     architecture: str, word: str, seed: int, device: str, part: str, key: str, without: str, **options: Any
 ) -> nn.Module:
-    """A torchvision network, frozen, in evaluation mode.
+    """Build a torchvision network, frozen, in evaluation mode.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def _state_dict_from(load: Callable[[], dict[str, Any]]) -> Iterator[None]:
 
 
 def _read(file: Path, key: str, word: str) -> dict[str, Any]:
-    """The state dict in a checkpoint."""
+    """Return the state dict in a checkpoint."""
     import torch
 
     try:

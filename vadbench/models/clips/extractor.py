@@ -205,7 +205,7 @@ class ClipExtractor:
         return together if together.outputs() == specs else None
 
     def _is_like(self, other: Extractor) -> bool:
-        """True if ``other`` differs in its layers at most, as far as can be told without building anything."""
+        """Return True if ``other`` differs in its layers at most, as far as can be told without building anything."""
         return isinstance(other, ClipExtractor) and (
             self.plan == other.plan
             and self.short_videos == other.short_videos
@@ -265,7 +265,7 @@ class ClipExtractor:
                 yield start, np.stack([window[j * step] for j in range(self.plan.length)])
 
     def _prepared(self, video: Video, flow: Features | None) -> Iterator[np.ndarray]:
-        """What clips are stacked from, frame by frame; a video shorter than a clip is refused or padded."""
+        """Yield what clips are stacked from, frame by frame; refuse or pad a video shorter than a clip."""
         missing = self.plan.span - video.n_frames
         if missing > 0 and (self.short_videos == "error" or video.n_frames == 0):
             raise DataError(
@@ -300,7 +300,7 @@ class ClipExtractor:
         return [clips[i] for i in picked]
 
     def _calibration_frames(self) -> Iterator[np.ndarray]:
-        """The calibration clips, ``(T, ...)`` each, from one pass over each video that has some."""
+        """Yield the calibration clips, ``(T, ...)`` each, from one pass over each video that has some."""
         picked = self._calibration_clips()
         for video in dict.fromkeys(video.id for video, _ in picked):
             wanted = {start for v, start in picked if v.id == video}

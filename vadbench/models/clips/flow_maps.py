@@ -44,7 +44,7 @@ class FlowMaps:
         return {"flow": spec}
 
     def extract(self, video: Video, wanted: Sequence[str], have: Mapping[str, Features]) -> dict[str, Features]:
-        """The flow of one video, in one pass."""
+        """Compute the flow of one video, in one pass."""
         return joined(self.pieces(video, wanted, have))
 
     def pieces(

@@ -37,7 +37,7 @@ class Detector(Protocol):
     """Finds objects in frames."""
 
     def __call__(self, frames: np.ndarray) -> list[RegionSet]:
-        """Detections in each of N frames ``uint8 (N, H, W, 3)`` RGB."""
+        """Return the detections in each of N frames ``uint8 (N, H, W, 3)`` RGB."""
 
     def spec(self) -> dict[str, Any] | None:
         """Everything that the detections depend on; None if there are never any."""
@@ -46,7 +46,7 @@ class Detector(Protocol):
         """``part``, ``name`` and ``digest`` of each set of weights."""
 
     def files(self) -> list[WeightsFile]:
-        """The files that the weights are in, here or not."""
+        """Return the files that the weights are in, here or not."""
 
 
 class NoDetector:
@@ -109,7 +109,7 @@ class TorchvisionDetector:
         self._network: torch.nn.Module | None = None
 
     def __call__(self, frames: np.ndarray) -> list[RegionSet]:
-        """Detections in each of N frames ``uint8 (N, H, W, 3)`` RGB."""
+        """Return the detections in each of N frames ``uint8 (N, H, W, 3)`` RGB."""
         import torch
 
         network = self._built()
@@ -137,7 +137,7 @@ class TorchvisionDetector:
         return [{"part": f"regions ({self.architecture})", **self._identity()}]
 
     def files(self) -> list[WeightsFile]:
-        """The file that the weights are in, here or not."""
+        """Return the file that the weights are in, here or not."""
         return weights_files(self.architecture, self.word, "regions", "regions.weights", _WITHOUT)
 
     def _identity(self) -> dict[str, Any]:
@@ -186,7 +186,7 @@ def build_detector(
     seed: int = 0,
     device: str = "cpu",
 ) -> Detector:
-    """The detector called ``name`` (one of :data:`DETECTORS`); ConfigError with the nearest names if there is none."""
+    """Return the detector called ``name`` (one of :data:`DETECTORS`); ConfigError if there is none."""
     if name == "none":
         return NoDetector()
     if name == "onnx":

@@ -73,7 +73,7 @@ def foreground_regions(
     blur: str = "opencv",
     inclusive_areas: bool = False,
 ) -> RegionSet:
-    """Connected moving regions (8 neighbours) outside ``known`` boxes ``(M, 4)``.
+    """Return connected moving regions (8 neighbours) outside ``known`` boxes ``(M, 4)``.
 
     Parameters
     ----------

@@ -66,7 +66,7 @@ class ForegroundRules:
             raise ConfigError(f"Unknown foreground_blur {self.blur!r}. {nearest(self.blur, BLURS)}")
 
     def spec(self) -> dict[str, Any]:
-        """The rules as a plain mapping."""
+        """Return the rules as a plain mapping."""
         return {name: value for name, value in self.__dict__.items() if name not in _LATER or value != _LATER[name]}
 
 
@@ -193,7 +193,7 @@ class RegionExtractor:
 
 
 def subsample_regions(regions: RegionSet, keep: np.ndarray | Sequence[int]) -> RegionSet:
-    """The regions chosen by a ``bool (M,)`` mask or by indices, in that order."""
+    """Return the regions chosen by a ``bool (M,)`` mask or by indices, in that order."""
     return regions.take(np.asarray(keep))
 
 

@@ -43,7 +43,7 @@ class RegionSet:
         return RegionSet(np.zeros((0, 4), np.float32), np.zeros(0, np.int16), np.zeros(0, np.float32), ())
 
     def take(self, keep: np.ndarray) -> RegionSet:
-        """The regions chosen by a mask or by indices."""
+        """Return the regions chosen by a mask or by indices."""
         index = np.flatnonzero(keep) if keep.dtype == bool else keep.astype(np.int64)
         masks = tuple(self.masks[i] for i in index)
         return RegionSet(self.boxes[index], self.labels[index], self.scores[index], masks)
@@ -80,7 +80,7 @@ def window(box: np.ndarray) -> tuple[slice, slice]:
 
 
 def pack(frames: Sequence[int], sets: Sequence[RegionSet]) -> Features:
-    """The regions of a video as arrays: ``sets[i]`` are those of frame ``frames[i]``, frames ascending.
+    """Return the regions of a video as arrays: ``sets[i]`` are those of frame ``frames[i]``, frames ascending.
 
     Returns
     -------

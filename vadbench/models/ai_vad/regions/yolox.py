@@ -51,7 +51,7 @@ class OnnxDetector:
         self._session: Any = None
 
     def __call__(self, frames: np.ndarray) -> list[RegionSet]:
-        """Detections in each of N frames ``uint8 (N, H, W, 3)`` RGB, labels as COCO category numbers (person is 1)."""
+        """Return the detections in each of N frames ``uint8 (N, H, W, 3)`` RGB, by COCO category (person is 1)."""
         session = self._built()
         (given,) = session.get_inputs()
         side = tuple(given.shape[2:])
@@ -70,7 +70,7 @@ class OnnxDetector:
         return found
 
     def spec(self) -> dict[str, Any]:
-        """The file's digest and the thresholds."""
+        """Return the file's digest and the thresholds."""
         import cv2
 
         self._runtime()
@@ -88,7 +88,7 @@ class OnnxDetector:
         return [{"part": "regions (onnx)", **self._identity()}]
 
     def files(self) -> list[WeightsFile]:
-        """The file itself."""
+        """Return the file itself."""
         return own_file(self.path, "regions (onnx)", "regions.weights")
 
     def _identity(self) -> dict[str, Any]:
@@ -135,7 +135,7 @@ class OnnxDetector:
 
 
 def letterbox(frame: np.ndarray, side: tuple[int, ...]) -> tuple[np.ndarray, float]:
-    """The network's input ``float32 (3, S, S)`` for ``uint8 (H, W, 3)`` RGB, and pixels of input per pixel of frame."""
+    """Return the input ``float32 (3, S, S)`` for ``uint8 (H, W, 3)`` RGB, and pixels of input per pixel of frame."""
     import cv2
 
     scale = min(side[0] / frame.shape[0], side[1] / frame.shape[1])
@@ -163,7 +163,7 @@ def decode(output: np.ndarray, side: tuple[int, ...]) -> np.ndarray:
 
 
 def suppress(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, threshold: float) -> np.ndarray:
-    """Indices of the boxes that survive greedy non-maximum suppression within each class, most confident first."""
+    """Return indices of boxes that greedy non-maximum suppression within each class keeps, most confident first."""
     order = np.argsort(-scores, kind="stable")
     b, kind = boxes[order].astype(np.float64), classes[order]
     areas = (b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1])

@@ -137,7 +137,7 @@ class FeatureExtractor:
         return [{stream: parts[i] for stream, parts in split.items()} for i in range(len(counts))]
 
     def spec(self, stream: FeatureType) -> dict[str, Any]:
-        """What a stream depends on beside frames, flow and boxes."""
+        """Return what a stream depends on beside frames, flow and boxes."""
         part = getattr(self, stream.value)
         spec: dict[str, Any] = part.spec()
         return spec
@@ -147,7 +147,7 @@ class FeatureExtractor:
         return [entry for part in (self.pose, self.deep) if part is not None for entry in part.weights()]
 
     def files(self) -> list[WeightsFile]:
-        """The files that the weights are in, here or not."""
+        """Return the files that the weights are in, here or not."""
         return [file for part in (self.pose, self.deep) if part is not None for file in part.files()]
 
 

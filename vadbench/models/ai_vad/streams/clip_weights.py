@@ -33,7 +33,7 @@ def tags(model: str) -> tuple[str, ...]:
 
 
 def weights_file(model: str, word: str) -> WeightsFile:
-    """The file with the weights ``word`` of a model, here or not.
+    """Return the file with the weights ``word`` of a model, here or not.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def weights_file(model: str, word: str) -> WeightsFile:
 
 
 def _published(model: str, tag: str, part: str) -> WeightsFile:
-    """The publisher's own file, with its digest where the address holds one; instead of it those on Hugging Face."""
+    """Return the publisher's file, with its digest where the address holds one; instead of it those on Hugging Face."""
     import huggingface_hub
     import open_clip
 
@@ -113,7 +113,7 @@ def _all_tags() -> list[tuple[str, str]]:
 
 
 def load(model: str, word: str, path: Path | None) -> torch.nn.Module:
-    """The network ``model`` with the weights in ``path``; None draws them from torch's generator.
+    """Return the network ``model`` with the weights in ``path``; None draws them from torch's generator.
 
     A file that OpenAI published is recognised by its digest wherever it lies: it is a TorchScript archive, which may
     hold code and is read for that reason only then, and its network has another GELU than open_clip's of the same name.
@@ -154,7 +154,7 @@ def load(model: str, word: str, path: Path | None) -> torch.nn.Module:
 
 
 def _parameters_of_archive(path: Path, known: Container[str]) -> dict[str, torch.Tensor]:
-    """What a network with the ``known`` names takes: constants that an archive keeps as buffers are left out."""
+    """Return what a network with the ``known`` names takes: constants that an archive keeps as buffers are left out."""
     import torch
 
     with warnings.catch_warnings():

@@ -48,7 +48,7 @@ class Cropping:
         return crops
 
     def boxes(self, rois: torch.Tensor, frame: tuple[int, ...]) -> torch.Tensor:
-        """The part of a ``frame`` (H, W) that each of ``rois (M, 5)`` stands for: itself, or its whole pixels."""
+        """Return the part of a ``frame`` (H, W) that each of ``rois (M, 5)`` stands for: itself or its whole pixels."""
         import torch
 
         if not self.integer:
@@ -59,7 +59,7 @@ class Cropping:
         return torch.cat([rois[:, :1], first, last], dim=1)
 
     def spec(self) -> dict[str, Any]:
-        """What crops depend on; empty for the defaults, so that stored features keep their names."""
+        """Return what crops depend on; empty for the defaults, so that stored features keep their names."""
         return ({} if self.aligned else {"roi_aligned": False}) | ({"integer_crops": True} if self.integer else {})
 
 
@@ -71,8 +71,10 @@ def _enlarged(rois: torch.Tensor, size: tuple[int, int], aligned: bool) -> bool:
 
 
 def _sampled(planes: torch.Tensor, rois: torch.Tensor, size: tuple[int, int], aligned: bool) -> torch.Tensor:
-    """What ``roi_align`` gives for such boxes, to the bit, some three times as fast: rows and columns are copied as
-    wholes, and the sums are in its order."""
+    """Return what ``roi_align`` gives for such boxes, to the bit, some three times as fast.
+
+    Rows and columns are copied as wholes, and the sums are in its order.
+    """
     import torch
 
     height, width = planes.shape[2:]

@@ -102,11 +102,11 @@ class DeepExtractor:
         return [{"part": f"deep ({self.model})", **self._identity()}]
 
     def files(self) -> list[WeightsFile]:
-        """The file that the weights are in, here or not; none for random ones."""
+        """Return the file that the weights are in, here or not; none for random ones."""
         return [] if self.word == "random" else [weights_file(self.model, self.word)]
 
     def _identity(self) -> dict[str, Any]:
-        """The digest is the file's, as its publisher gives it where he does: then it takes no file to know it."""
+        """Return name and digest, the digest as the publisher gives it where it does: then no file is needed."""
         if self.word == "random":
             return {"name": "random", "digest": f"seed-{self.seed}"}
         asked = weights_file(self.model, self.word)

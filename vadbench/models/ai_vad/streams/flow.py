@@ -108,7 +108,7 @@ class FlowExtractor:
         return [{"part": f"flow ({self.method})", **self._identity()}] if self.method in NETWORKS else []
 
     def files(self) -> list[WeightsFile]:
-        """The file that the weights are in, here or not."""
+        """Return the file that the weights are in, here or not."""
         if self.method not in NETWORKS:
             return []
         return weights_files(self.method, self.word, "flow", "flow.weights", _WITHOUT)
@@ -134,7 +134,7 @@ class FlowExtractor:
             return flow * flow.new_tensor(self._scale(first.shape[1:3], size))[:, None, None]
 
     def _pixels(self, frames: np.ndarray) -> torch.Tensor:
-        """The network's input of frames ``uint8 (N, H, W, 3)``."""
+        """Return the network's input of frames ``uint8 (N, H, W, 3)``."""
         import torch
         from torch.nn.functional import interpolate
 
@@ -168,7 +168,7 @@ class FlowExtractor:
         return flow
 
     def _scale(self, original: tuple[int, ...], size: tuple[int, ...]) -> tuple[float, float]:
-        """What u and v are multiplied by."""
+        """Return what u and v are multiplied by."""
         return (original[1] / size[1], original[0] / size[0]) if self.rescale else (1.0, 1.0)
 
 

@@ -100,7 +100,7 @@ class PoseExtractor:
         return [{"part": f"pose ({_ARCHITECTURE})", **self._identity()}]
 
     def files(self) -> list[WeightsFile]:
-        """The file that the weights are in, here or not."""
+        """Return the file that the weights are in, here or not."""
         return weights_files(_ARCHITECTURE, self.word, "pose", "model.pose_weights", _WITHOUT)
 
     def _identity(self) -> dict[str, Any]:

@@ -88,7 +88,7 @@ class VelocityExtractor:
         return flow.new_tensor(made) if is_tensor(boxes) else made
 
     def spec(self) -> dict[str, Any]:
-        """What the stored histograms depend on beside flow and boxes: neither the normalisation nor the magnitude."""
+        """Return what the stored histograms depend on beside flow and boxes: neither normalisation nor magnitude."""
         spec = {"velocity": 1, "bins": self.stored_bins, "crop_size": self.crop_size, **self.crops.spec()}
         return spec if self.angle == "vu" else {**spec, "angle": self.angle}
 
@@ -178,7 +178,7 @@ def _flat(crops: torch.Tensor) -> Sampled:
 
 
 def _every_pixel(flow: torch.Tensor, rois: torch.Tensor) -> Sampled:
-    """The same for the pixels that the boxes touch, each once."""
+    """Return the same for the pixels that the boxes touch, each once."""
     import torch
 
     height, width = flow.shape[2:]
