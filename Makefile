@@ -21,7 +21,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 install: $(VENV)/installed ## make .venv with vadbench and everything to develop it
 
 .PHONY: demo
-demo: install ## run FUVAS on the embedded synthetic data set: no download, about a minute
+demo: install ## run FUVAS on the embedded synthetic dataset: no download, about a minute
 	$(BIN)/python -m vadbench experiment=quickstart
 
 .PHONY: test

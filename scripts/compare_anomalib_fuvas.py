@@ -22,7 +22,7 @@ GIVEN = {"both sides grow": (60, 90), "both sides shrink": (480, 640), "one grow
 
 
 def write_inputs(folder: Path) -> None:
-    """Frames of three sizes in given.npz, and a small data set in the UCSD tree."""
+    """Frames of three sizes in given.npz, and a small dataset in the UCSD tree."""
     import cv2
 
     rng = np.random.default_rng(0)

@@ -19,7 +19,7 @@ LEVELS = "model.pca_level=0.8,0.85,0.9,0.92,0.94,0.96,0.98,0.99"
 
 
 def cost(words: list[str]) -> tuple[float, float]:
-    """(CPU seconds, wall seconds) of ``python -m vadbench WORDS`` with results in a new folder."""
+    """(CPU seconds, wall seconds) of ``python -m vadbench OVERRIDES`` with results in a new folder."""
     with tempfile.TemporaryDirectory() as results:
         before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         subprocess.run([sys.executable, "-m", "vadbench", *words, f"results={results}"], check=True)
@@ -31,8 +31,8 @@ def cost(words: list[str]) -> tuple[float, float]:
 def main() -> None:
     """Measure one run and the sweeps named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--base", nargs="+", required=True, help="words of the single run")
-    parser.add_argument("--sweep", nargs="+", action="append", default=[], help="words added for a sweep (repeatable)")
+    parser.add_argument("--base", nargs="+", required=True, help="overrides of the single run")
+    parser.add_argument("--sweep", nargs="+", action="append", default=[], help="overrides for a sweep (repeatable)")
     parser.add_argument("--out", type=Path, default=Path("results/tables/sweep_cost_fuvas.md"))
     given = parser.parse_args()
     sweeps = given.sweep or [[LEVELS], ["model.layer=blocks.2,blocks.3,blocks.4", LEVELS]]

@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def score(words: list[str], store: FeatureStore) -> Scored:
-    """Fit and score what ``words`` describe."""
+    """Fit and score what the overrides ``words`` describe."""
     config = compose(words)
     return score_dataset(build(config), load_dataset(config.dataset), store)
 

@@ -339,7 +339,7 @@ What follows from it:
   there. Only DMAD with one clip inverted and ShanghaiTech's labels are populations on which nothing was chosen.
 - Adding a video that can't tell (last row) covers such cases, but with an interval several times as wide for a method
   that is evenly good (0.34 for 0.05 on DMAD's arr_4 with 12 videos), and 88.6 % at shift 3 without inverted videos.
-- With 6 videos the studied methods cover 43 to 100 %: the interval is printed with words that say so.
+- With 6 videos the studied methods cover 43 to 100 %: the interval is printed with a note that says so.
 """
 
 _HOLDS = """

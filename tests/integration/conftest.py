@@ -53,7 +53,7 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 def vadbench(*words: str, cwd: Path | None = None, **options) -> subprocess.CompletedProcess:
-    """``python -m vadbench WORDS`` in a process of its own."""
+    """``python -m vadbench ARGUMENTS`` in a process of its own."""
     command = [sys.executable, "-m", "vadbench", *words]
     env = environment(**options.pop("env", {}))
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, timeout=DEADLINE, **options)

@@ -99,15 +99,15 @@ def test_a_wrong_layer_of_a_network_is_named_with_the_nearest(work: Path) -> Non
 
 
 def test_help_and_list_are_quick_and_import_nothing_heavy(work: Path) -> None:
-    for verb in (["--help"], ["list"]):
+    for command in (["--help"], ["list"]):
         code = (
             "import sys, vadbench.cli.main as c; status = c.main(sys.argv[1:]);"
             "heavy = {'torch', 'mlflow'} & set(sys.modules); assert not heavy, heavy; sys.exit(status)"
         )
-        done = subprocess.run([sys.executable, "-c", code, *verb], capture_output=True, text=True, cwd=work)
+        done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, cwd=work)
         assert done.returncode == 0, done.stderr
-        cpu = min(cpu_seconds([sys.executable, "-m", "vadbench", *verb], work) for _ in range(2))
-        assert cpu < 1.5, f"{verb} took {cpu:.2f} CPU seconds"
+        cpu = min(cpu_seconds([sys.executable, "-m", "vadbench", *command], work) for _ in range(2))
+        assert cpu < 1.5, f"{command} took {cpu:.2f} CPU seconds"
 
 
 def cpu_seconds(words: list[str], folder: Path) -> float:

@@ -1,4 +1,4 @@
-"""The README's commands, word for word and in its order; only the placeholders for data and runs are filled in."""
+"""The README's commands, word for word and in its order; only the placeholders for data and runs are replaced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""AI-VAD on the real Ped2 clips without any pretrained network, through the words of the command line.
+"""AI-VAD on the real Ped2 clips without any pretrained network, through overrides on the command line.
 
 Extraction is done once for the whole module; every test below reads from the same store.
 """

@@ -1,4 +1,4 @@
-"""Every choice is checked where it is used: a word that means nothing is refused by configuration and code alike."""
+"""Every choice is checked where it is used: an unknown one is refused by configuration and code alike."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class Checkpoint:
     tag: what ``backbone.weights`` calls it; the first of a backbone is also called ``pretrained``.
     url: where the publisher has it.
     sha256_prefix: leading hex digits of the file's SHA-256 as the publisher gives them; None where none is given.
-    trained_on: data sets.
+    trained_on: datasets.
     sampling: frames in a clip and how far apart the recipe sampled them.
     terms: what is known of the licence.
     """

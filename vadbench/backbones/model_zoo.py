@@ -69,8 +69,8 @@ def load_config(name: str) -> BackboneConfig:
 def build(config: BackboneConfig, layers: Sequence[str] | None = None, seed: int = 0, device: str = "cpu") -> Backbone:
     """Return the backbone that ``config`` describes, cut after the last of ``layers``.
 
-    Everything that is wrong with the combination is raised here, before any work: unknown layers, weights that can't be
-    had, options out of bounds. The network itself is built at the first clip.
+    Everything that is wrong with the combination is raised here, before any work: unknown layers, unavailable
+    weights, options out of bounds. The network itself is built at the first clip.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def build(config: BackboneConfig, layers: Sequence[str] | None = None, seed: int
     Raises
     ------
     ConfigError: a layer, option or combination that does not exist, with the nearest choices.
-    WeightsError: weights that can't be had or don't fit.
+    WeightsError: weights that are unavailable or don't fit.
     """
     part = registry.get("backbone", config.name)
     wanted = tuple(dict.fromkeys(layers or (config.layer,)))

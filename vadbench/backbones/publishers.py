@@ -20,7 +20,7 @@ _PYTORCHVIDEO = "pytorchvideo.models.hub"
 _TORCHVISION = "torchvision.models.video"
 
 # What the publishers say, not what a lawyer would: both ship code under the named licence and state none for the
-# weights; torchvision's documentation says that terms may derive from the data set used for training.
+# weights; torchvision's documentation says that terms may derive from the dataset used for training.
 _ZOO_TERMS = "code Apache-2.0; no terms stated for the weights, trained on Kinetics-400"
 _TORCH_TERMS = "code BSD-3-Clause; weights may carry terms of their training data, Kinetics-400"
 

@@ -25,7 +25,7 @@ class WeightsFile:
     Attributes
     ----------
     part: what it is for, such as "backbone (x3d_s)".
-    asked: the words that ask for it, such as "backbone.weights=pretrained".
+    asked: the override that asks for it, such as "backbone.weights=pretrained".
     name: file name in a weights folder.
     url: where the publisher has it; None for a file of the user's own.
     sha256: leading hex digits of its SHA-256 as the publisher gives them; None where none are given.
@@ -67,7 +67,7 @@ def obtain(asked: WeightsFile) -> Path:
 
     Raises
     ------
-    WeightsError: it can't be had, with where to put it; a digest that differs.
+    WeightsError: it is unavailable, with where to put it; a digest that differs.
     """
     file, path = asked.here()
     if path is not None:
@@ -82,13 +82,13 @@ def obtain(asked: WeightsFile) -> Path:
             f"{', '.join(str(f) for f in search_folders())} and can't be fetched ({reason(error)}).\n"
             f"  Fetch it where there is a network: {file.url}\n"
             f"  and put it here: {folder / file.name} (or into a folder that the variable {FOLDER} names).\n"
-            "  All files that a run needs at once: python -m vadbench weights WORDS --fetch --to FOLDER\n"
+            "  All files that a run needs at once: python -m vadbench weights OVERRIDES --fetch --to FOLDER\n"
             f"  Without it: {file.without}"
         ) from error
 
 
 def fetch(asked: WeightsFile, folder: Path, progress: bool = False) -> Path:
-    """Download a file, or the first of those instead of it that can be had, into ``folder``.
+    """Download a file, or the first of those instead of it that is available, into ``folder``.
 
     Raises
     ------

@@ -28,7 +28,7 @@ def commands(folder: Path = Path(__file__).parent) -> dict[str, tuple[str, str]]
 
 
 def run_of(name: str) -> Callable[[Sequence[str]], int]:
-    """Return the function that runs a command: the words after its name to the exit status."""
+    """Return the function that runs a command: the arguments after its name to the exit status."""
     run: Callable[[Sequence[str]], int] = importlib.import_module(f"vadbench.cli.{name}").run
     return run
 

@@ -135,7 +135,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--labels-array", help="which array of an .npz is the flat list of labels")
     add("--lengths", help="clip lengths of flat lists: 180,150,... or a .json (file.json:key.key), .npy or .txt")
     add("--offset", type=int, default=0, help="how many first frames of every clip have no score")
-    add("--missing", choices=["drop", "fill"], default="drop", help="frames without a score: drop them, or fill in")
+    add(
+        "--missing",
+        choices=["drop", "fill"],
+        default="drop",
+        help="frames without a score: dropped, or the nearest",
+    )
     add("--dataset", help="name, for protocols that differ by dataset (default: by the clip lengths, if known)")
     add("--json", metavar="OUT", help="write everything to this file")
     add("--resamples", type=int, default=2000, help="of the bootstrap over clips")
@@ -192,7 +197,7 @@ def _turn(aligned: Aligned) -> None:
 
 
 def _lengths(text: str) -> list[int]:
-    """Clip lengths from the words of the command line or from a file."""
+    """Clip lengths from the command line or from a file."""
     name, _, key = text.partition(":")
     path = Path(name)
     try:

@@ -68,7 +68,7 @@ def _told(environment: Mapping[str, str]) -> tuple[int, int]:
 
 
 def extract_share(words: Sequence[str], rank: int, world: int) -> int:
-    """Extract rank's share of all videos that the points of ``words`` need; returns the exit status."""
+    """Extract rank's share of all videos that the points of the overrides ``words`` need; returns the exit status."""
     points = expand(words)
     config = points[0].config
     local = int(os.environ.get("LOCAL_RANK", "0"))

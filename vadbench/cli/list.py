@@ -18,10 +18,12 @@ from vadbench.files import read_yaml
 
 
 def run(argv: Sequence[str]) -> int:
-    """``list``, ``list backbones``, ``list layers backbone=x3d_s [model words]``; 0."""
+    """``list``, ``list backbones``, ``list layers backbone=x3d_s [OVERRIDES]``; 0."""
     parser = parser_of(__doc__)
     parser.add_argument("kind", nargs="?", help="one of " + ", ".join(KINDS))
-    parser.add_argument("words", nargs="*", help="for layers: backbone=NAME and any backbone.key=value")
+    parser.add_argument(
+        "words", nargs="*", metavar="OVERRIDES", help="for layers: backbone=NAME and any backbone.key=value"
+    )
     parser.add_argument("--all", action="store_true", help="for layers: also the modules deep inside a block")
     words = parser.parse_args(list(argv))
     if words.kind is not None:

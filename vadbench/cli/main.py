@@ -1,4 +1,4 @@
-"""The command line: a run from Hydra-style words, and a few commands beside it."""
+"""The command line: a run from Hydra-style overrides, and a few commands beside it."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def _listed() -> str:
 
 
 def _with_plugins(words: list[str]) -> list[str]:
-    """Load the files that ``--plugin FILE`` names, before or after a command; returns the other words."""
+    """Load the files that ``--plugin FILE`` names, before or after a command; returns the other arguments."""
     rest, files, given = [], [], iter(words)
     for word in given:
         if word == "--plugin":
@@ -124,7 +124,7 @@ def _single(words: list[str]) -> int:
 
     flags = [word for word in words if word.startswith("-")]
     if flags == ["--cfg"]:
-        words = [word for word in words if word not in ("job", "all")]  # Hydra's option takes one of these words
+        words = [word for word in words if word not in ("job", "all")]  # Hydra's option takes one of these values
     overrides = [word for word in words if not word.startswith("-")]
     if flags and set(flags) != {"--cfg"}:
         raise ConfigError(

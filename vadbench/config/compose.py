@@ -125,7 +125,7 @@ def _unreadable(error: Exception) -> str:
 
 
 def _rewrite(message: str, overrides: Sequence[str]) -> str:
-    """Hydra's message in the words of this program."""
+    """Hydra's message in the terms of this program."""
     if found := re.search(r"In '([^']+)': Could not (?:find|load) '([^'/]+)/([^']*)'", message):
         asker, group, name = found.groups()
         roots = (CONF, *_folders(overrides))

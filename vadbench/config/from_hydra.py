@@ -27,8 +27,8 @@ _FLAGS = {
     ("-c", "--resolve", "--package", "-p"): _CFG,
     ("--run", "-r"): "a single run needs no option; leave it out",
     ("--hydra-help",): "--help is the help, with a part for those who come from Hydra",
-    ("--shell-completion", "-sc"): "the shell completes no words; 'list' names what there is to choose from",
-    ("--experimental-rerun",): "the words of a run are in its overrides.txt; give them again",
+    ("--shell-completion", "-sc"): "there is no completion by the shell; 'list' names what there is to choose from",
+    ("--experimental-rerun",): "the overrides of a run are in its overrides.txt; give them again",
 }
 _ANSWERS = {flag: answer for flags, answer in _FLAGS.items() for flag in flags}
 

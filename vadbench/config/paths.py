@@ -1,4 +1,4 @@
-"""Where the configuration files are, inside an installed package or beside it in a clone; and the sign ~ in words."""
+"""Where the configuration files are, inside an installed package or beside it in a clone; and ~ in overrides."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CONF = _PACKAGE / "conf" if (_PACKAGE / "conf" / "config.yaml").is_file() else _
 
 
 def home_expanded(word: str) -> str:
-    """``word`` with ``~/`` as the user's home where a path begins, which a shell does only at the start of a word.
+    """``word`` with ``~/`` as the user's home where a path begins, which a shell does only at the start of an argument.
 
     >>> home_expanded("dataset.root=~/data") == f"dataset.root={Path.home()}/data"
     True

@@ -154,7 +154,7 @@ def first_frames(video: Video, count: int) -> Video:
 
 
 def _is_official(dataset: Dataset) -> bool:
-    """Return True if every count that can be had without decoding is the official one; masks are not asked for."""
+    """Return True if every count that needs no decoding is the official one; masks are not asked for."""
     found = counts(dataset)
     wanted = {key: n for key, n in dataset.expected.items() if key != "mask_videos"}
     return bool(wanted) and all(found.get(key, n) == n for key, n in wanted.items())

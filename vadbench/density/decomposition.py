@@ -30,7 +30,7 @@ _FIRST_DEPTH = 256
 _FLOAT64_VALUES = 2**23
 # Share of the largest variance below which they are made in float64 all the same: Xᵀ U / s divides by its root.
 _FLOAT64_DIRECTIONS = 1e-4
-# Below this one they are no longer orthogonal and are made so again.
+# Below this one they are no longer orthogonal and are orthogonalised anew.
 _WELL_CONDITIONED = 1e-8
 
 
@@ -72,7 +72,7 @@ class Decomposition:
 
         Parameters
         ----------
-        level: in (0, 1] the share of variance to reach; above 1 a number of components (at most R are there).
+        level: in (0, 1] the explained variance ratio to reach; above 1 a number of components (at most R are there).
         rule: "enough" keeps the fewest that reach the share; "one_fewer" keeps one less, which is what
             anomalib's PCA keeps by using the index of the first sufficient component as a count.
         """

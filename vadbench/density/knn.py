@@ -35,7 +35,7 @@ DISTANCES = ("l2", "squared_l2")
 # Training samples that "auto" calibrates by at most.
 _MOST_CALIBRATED = 20_000
 
-# Where distances are remembered, so many neighbours are searched for, so that other numbers of them find theirs.
+# Where distances are cached, so many neighbours are searched for, so that other numbers of them find theirs.
 _DEPTH = 16
 
 

@@ -38,7 +38,7 @@ class Pca(BaseDensityEstimator):
     def __init__(self, level: float = 0.98, components: str = "enough") -> None:
         if not isinstance(level, (int, float)) or level <= 0 or (level > 1 and level != int(level)):
             raise ConfigError(
-                f"density.level={level}: at most 1 it is a share of variance, above 1 a whole number of components"
+                f"density.level={level}: an explained variance ratio up to 1, or a whole number of components above 1"
             )
         self.level = level
         self.components = one_of("components", components, COMPONENTS)

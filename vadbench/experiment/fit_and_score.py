@@ -66,7 +66,7 @@ def score_dataset(
         from the pass that ``detector`` makes.
     keep: may move what a video's scores hold out of memory before the next video is scored.
     progress: "auto" shows bars on a terminal, "on" always, "off" never.
-    plugins: digests of the plug-ins that fit, by part: what another version of them remembered is not used.
+    plugins: digests of the plug-ins that fit, by part: what another version of them cached is not used.
     """
     if store is None:
         store = MemoryStore()

@@ -42,7 +42,7 @@ def draw_missing_heatmaps(folder: Path, dataset: Dataset, detector: Detector, st
     if scored is None:
         log.warning(
             "model.heatmap_frames=%d: no heat maps drawn, because the maps of this run are not kept. "
-            "on_existing=rerun makes the run again and draws them.",
+            "on_existing=rerun recomputes the run and draws them.",
             count,
         )
         return 0
@@ -88,7 +88,7 @@ def better_pixels(
     if scores is None:
         log.warning(
             "evaluation.pixels=%s: the pixel metrics of this run (%s) stay, because its maps are not kept. "
-            "on_existing=rerun makes the run again.",
+            "on_existing=rerun recomputes the run.",
             method,
             had["method"],
         )

@@ -119,7 +119,7 @@ class VideoScores:
     ----------
     video: id.
     scores: ``float64 (T,)``, finite, higher is more anomalous.
-    filled: ``bool (T,)``, True where the score was filled in by a policy and not computed for that very frame.
+    filled: ``bool (T,)``, True where the score was interpolated and not computed for that very frame.
     maps: per-pixel scores, or None.
     regions: columns frame, x1, y1, x2, y2, score (more allowed), or None.
     """
@@ -156,7 +156,7 @@ class Detector(Protocol):
         """
 
     def fit_spec(self) -> dict[str, Any]:
-        """JSON-able: what the remembered parts of a fit depend on beside the features of the training videos."""
+        """JSON-able: what the cached parts of a fit depend on beside the features of the training videos."""
 
     def score(self, video: Video, features: Mapping[str, Features], remember: Remember | None = None) -> VideoScores:
         """Exactly one finite score for every frame of ``video``; only its id, size and frame count are read.

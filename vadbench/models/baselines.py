@@ -123,7 +123,7 @@ class Baseline:
         """Nothing to learn."""
 
     def fit_spec(self) -> dict[str, Any]:
-        """Nothing is remembered."""
+        """Nothing is cached."""
         return {}
 
     def score(self, video: Video, features: Mapping[str, Features], remember: Remember | None = None) -> VideoScores:

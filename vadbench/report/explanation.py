@@ -41,7 +41,7 @@ class Explanation:
     made_by: dict[str, tuple[int, float]]
 
     def sentence(self) -> str:
-        """Return what made the score, in words."""
+        """Return what made the score, as a sentence."""
         head = f"video {self.video}, frame {self.frame}: score {self.score:.4f}"
         if self.label is not None:
             head += " (anomalous by ground truth)" if self.label else " (normal by ground truth)"

@@ -1,4 +1,4 @@
-"""Which run a word of the command line means: its folder, its id, or the beginning of its id."""
+"""Which run an argument of the command line means: its folder, its id, or the beginning of its id."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def run(words: list[str]) -> int:
 
     Raises
     ------
-    VadbenchError: words that make no grid, ``on_existing=error`` and a point that exists, a launcher that can't start.
+    VadbenchError: overrides that make no grid, ``on_existing=error`` and an existing point, a launcher that fails.
     """
     from vadbench.report.tables import sweep_table
 

@@ -17,8 +17,8 @@ class Point:
 
     Attributes
     ----------
-    words: its command line.
-    label: the words that tell it from the other points (``"model.pca_level=0.9 seed=1"``).
+    words: its overrides.
+    label: the overrides that tell it from the other points (``"model.pca_level=0.9 seed=1"``).
     config: what they compose to.
     """
 
@@ -34,7 +34,7 @@ def expand(words: Sequence[str]) -> list[Point]:
 
     Raises
     ------
-    ConfigError: words that can't be parsed, a point that does not compose (all of them in one message), a key that
+    ConfigError: overrides that can't be parsed, a point that does not compose (all of them in one message), a key that
         can't differ within a sweep.
     """
     combinations, varying = _combinations(user_config_dirs(words))
@@ -54,7 +54,7 @@ def expand(words: Sequence[str]) -> list[Point]:
 
 
 def _combinations(words: Sequence[str]) -> tuple[list[list[str]], set[str]]:
-    """Every combination of the swept values as plain words, and the keys that vary."""
+    """Every combination of the swept values as plain overrides, and the keys that vary."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException

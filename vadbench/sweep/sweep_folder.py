@@ -53,7 +53,7 @@ class Work:
     threads: numeric threads of a worker; 0 leaves them alone.
     wants_gpu: workers lease a GPU where there is one.
     jobs_per_gpu: processes that may share a GPU.
-    directory: where relative paths in the words begin.
+    directory: where relative paths in the overrides begin.
     plugins: files of plug-ins, absolute; a worker on another machine has no environment to inherit.
     """
 

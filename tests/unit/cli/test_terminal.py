@@ -24,7 +24,7 @@ def command(*words: str) -> int:
 
 
 def damaged(root: Path) -> list[str]:
-    """The words of a run that fails while frames are read."""
+    """The overrides of a run that fails while frames are read."""
     for split in ("train", "test"):
         write_images(root / split / "door", moving_clip(60, 24, 32, seed=1))
     for number in range(20, 30):

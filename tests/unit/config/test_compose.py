@@ -48,7 +48,7 @@ def test_the_quickstart_composes() -> None:
         (["model=fuvaz", *BASE], ["model=fuvaz: there is no such model", "Did you mean: fuvas", "ai_vad"]),
         (["model.pcalevel=0.9", *BASE], ["model.pcalevel: no such key", "Did you mean: model.pca_level"]),
         (["pca_level=0.9", *BASE], ["pca_level: no such key", "Did you mean: model.pca_level"]),
-        (["model.pca_level=1.5", *BASE], ["model.pca_level=1.5", "share of variance", "whole number"]),
+        (["model.pca_level=1.5", *BASE], ["model.pca_level=1.5", "explained variance ratio", "whole number"]),
         (["model.pca_level=0", *BASE], ["model.pca_level=0", "greater than 0"]),
         (["model.pca_level=high", *BASE], ["model.pca_level='high'", "number"]),
         (["model.fill=nearst", *BASE], ["model.fill='nearst'", "'nearest'"]),
@@ -186,7 +186,7 @@ def test_a_folder_of_your_own_configurations(tmp_path: Path) -> None:
 
 
 def experiments(folder: Path) -> list[str]:
-    """A folder with an experiment in a folder of its own; the words that add it."""
+    """A folder with an experiment in a folder of its own; the overrides that add it."""
     (folder / "experiment" / "paper").mkdir(parents=True)
     header = "# @package _global_\ndefaults:\n  - override /dataset: synthetic\n"
     (folder / "experiment" / "paper" / "first.yaml").write_text(f"{header}seed: 4\n")
@@ -225,8 +225,8 @@ def test_a_mistyped_experiment_is_an_error_of_every_command(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = [*experiments(tmp_path), "experiment=paper/frist", "dataset=synthetic", f"results={tmp_path / 'results'}"]
-    verbs = {"sweep": ["-m"], "plan": ["plan", "-m"], "extract": ["extract"], "cfg": ["--cfg"]}
-    assert main([*verbs[command], *words]) == 2
+    starts = {"sweep": ["-m"], "plan": ["plan", "-m"], "extract": ["extract"], "cfg": ["--cfg"]}
+    assert main([*starts[command], *words]) == 2
     said = capsys.readouterr()
     assert "there is no such experiment. Did you mean: paper/first" in said.err and said.out == ""
     assert not (tmp_path / "results").exists()

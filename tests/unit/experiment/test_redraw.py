@@ -26,7 +26,7 @@ AI_VAD = [
 
 @pytest.fixture(scope="module")
 def methods(tmp_path_factory) -> dict[str, list[str]]:
-    """Words of a quick run of each method that has maps."""
+    """Overrides of a quick run of each method that has maps."""
     root = tmp_path_factory.mktemp("data")
     for split, name, speed in (("Train", "Train001", 1.7), ("Train", "Train002", 1.7), ("Test", "Test001", -9.0)):
         place = root / "UCSDped2" / split / name

@@ -1,4 +1,4 @@
-"""Pruning: the size bound, what goes first, what never goes; and the verb ``cache``."""
+"""Pruning: the size bound, what goes first, what never goes; and the command ``cache``."""
 
 from __future__ import annotations
 

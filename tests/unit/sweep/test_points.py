@@ -1,4 +1,4 @@
-"""From words to points: order, labels, and every mistake named before anything starts."""
+"""From overrides to points: order, labels, and every mistake named before anything starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Digests of large files remembered between runs, as long as the files' size, times and place on disk stay the same."""
+"""Digests of large files, cached between runs, as long as the files' size, times and place on disk stay the same."""
 
 from __future__ import annotations
 
@@ -41,5 +41,5 @@ def remembered(paths: Iterable[Path], make: Callable[[], str]) -> str:
 
 
 def folder() -> Path:
-    """Where digests are remembered, in the cache folder of the user."""
+    """Return the folder of cached digests, in the cache folder of the user."""
     return cache_folder() / "vadbench" / "digests"

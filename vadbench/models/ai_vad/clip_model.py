@@ -1,4 +1,4 @@
-"""AI-VAD on clips as tensors, with the documented interface: for loops of one's own, without data sets and runs.
+"""AI-VAD on clips as tensors, with the documented interface: for loops of one's own, without datasets and runs.
 
 Shape legend: N clips, L frames of a clip, C = 3 channels, H W pixels, M regions of a frame.
 """

@@ -48,7 +48,7 @@ class RegionAttributeExtractor:
     frame_step: frames from the first to the last frame of a pair. Regions belong to the last.
     crop_frame: "last" crops pose and deep features from the frame that the boxes belong to; "first" from the other one,
         as anomalib does.
-    first_frames: frames without a partner ``frame_step`` before them get no regions and their score is filled in
+    first_frames: frames without a partner ``frame_step`` before them get no regions and their score is interpolated
         ("fill"), or are paired with themselves, which is no motion ("self", the official code).
     batch_size: pairs that a network sees at once; it changes no result beyond rounding. OpenCV's work is shared by
         threads, and crops share batches, over a block of pairs whose memory is bounded.

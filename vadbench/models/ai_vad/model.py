@@ -57,7 +57,7 @@ class AiVad(OneClassMethod):
         distance is the pose and the deep score.
     detector: a name of :mod:`vadbench.models.ai_vad.regions.detectors`, such as "none" for moving foreground only.
     flow: a method of :class:`FlowExtractor`, such as "dis", which needs no weights.
-    region_extractor, flow_extractor, feature_extractor, density: ready parts, in place of what the words above say.
+    region_extractor, flow_extractor, feature_extractor, density: ready parts, in place of the parameters above.
     frame_reduction: "sum_of_max" or "max_of_sum", see :func:`vadbench.models.ai_vad.to_frames.reduce_frames`.
     velocity_height_classes: labels (COCO numbers, 0 for foreground) whose velocity is divided by the height of their
         box; the official code does so on ShanghaiTech for persons and foreground.
@@ -211,12 +211,12 @@ class AiVad(OneClassMethod):
             self._fitted["training_frame_step"] = self._training_step()
 
     def fit_spec(self) -> dict[str, Any]:
-        """Densities name what they remember by the digest of the vectors themselves."""
+        """Densities name what they cache by the digest of the vectors themselves."""
         return {"fit": "ai_vad/1"}
 
     def score(self, video: Video, features: Mapping[str, Features], remember: Remember | None = None) -> VideoScores:
-        """Score of every frame, with maps and one row for each region. What is worth remembering, densities remember by
-        the digest of the vectors."""
+        """Score of every frame, with maps and one row for each region. What is worth caching, densities cache by the
+        digest of the vectors."""
         result = self._score(video, features, None)
         regions = features["regions"]["frame"]
         paired = self._source(video.n_frames) == np.arange(video.n_frames)

@@ -66,7 +66,7 @@ class RegionMaps:
     Parameters
     ----------
     regions: packed regions of a video. scores: ``float64 (R,)`` of each. size: (H, W) of the frame.
-    source: ``int (T,)``: the frame whose regions each frame shows (another one only where a score was filled in).
+    source: ``int (T,)``: the frame whose regions each frame shows (another one only where a score was interpolated).
     with_masks: True colours the mask of a region, False all of its box.
 
     Pixels outside all regions have the calibrated minimum, 0, and no region is below it.

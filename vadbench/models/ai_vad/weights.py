@@ -1,6 +1,6 @@
 """Weights of the networks that AI-VAD is made of: pretrained, random, or a file; and which they are, without loading.
 
-Weights are named by a word: ``"pretrained"`` (the publisher's, downloaded once), ``"random"`` (drawn with a seed; for
+Weights are named by ``"pretrained"`` (the publisher's, downloaded once), ``"random"`` (drawn with a seed; for
 trying things out, the results mean nothing) or the path of a checkpoint.
 """
 
@@ -112,7 +112,7 @@ def torchvision_network(
         try:
             with _state_dict_from(lambda: _read(obtain(file), key, word)):
                 network = get_model(architecture, weights=default, **options)
-        except RuntimeError as error:  # torch's word for a state dict that does not fit
+        except RuntimeError as error:  # torch's answer to a state dict that does not fit
             raise WeightsError(
                 f"{key}={word} does not fit {architecture}: {' '.join(str(error).split())[:200]}..."
             ) from error

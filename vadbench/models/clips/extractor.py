@@ -161,7 +161,7 @@ class ClipExtractor:
         return None
 
     def prepare(self, train: Sequence[Video]) -> None:
-        """Remember the training videos, which set the batch-norm statistics of random weights."""
+        """Keep the training videos, which set the batch-norm statistics of random weights."""
         self._train = tuple(train)
         self._calibrated = False
         expect = getattr(self.backbone, "expect", None)

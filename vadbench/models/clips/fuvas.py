@@ -28,7 +28,7 @@ class Fuvas(ClipDensity):
 
     Parameters
     ----------
-    pca_level: at most 1 the share of variance to keep, above 1 the number of components.
+    pca_level: at most 1 the explained variance ratio to keep, above 1 the number of components.
     components: "enough" keeps the fewest components that reach the level, "one_fewer" one less, as anomalib does.
     others, ``more`` among them: see :class:`ClipDensity`.
     """
@@ -51,7 +51,7 @@ class Fuvas(ClipDensity):
     ) -> None:
         if pca_level <= 0 or (pca_level > 1 and pca_level != int(pca_level)):
             raise ConfigError(
-                f"pca_level={pca_level}: at most 1 it is a share of variance, above 1 a whole number of components"
+                f"pca_level={pca_level}: an explained variance ratio up to 1, or a whole number of components above 1"
             )
         self.pca = Pca(pca_level, components)
         self.pca.device = more.get("device", "cpu")
@@ -71,7 +71,7 @@ class Fuvas(ClipDensity):
 
     @property
     def pca_level(self) -> float:
-        """The share of variance to keep, or the number of components."""
+        """The explained variance ratio to keep, or the number of components."""
         return self.pca.level
 
     @property

@@ -61,5 +61,5 @@ class FuvasConfig(ClipKeys):
     @classmethod
     def _whole_above_one(cls, value: float) -> float:
         if value > 1 and value != int(value):
-            raise ValueError("must be a share of variance in (0, 1] or a whole number of components above 1")
+            raise ValueError("must be an explained variance ratio in (0, 1] or a whole number of components above 1")
         return value

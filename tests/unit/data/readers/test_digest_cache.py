@@ -1,4 +1,4 @@
-"""Remembered digests: made once for the same files, anew after any change, and never in the way."""
+"""Cached digests: made once for the same files, anew after any change, and never in the way."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def test_frames_without_regions_get_the_calibrated_minimum_and_are_counted() -> 
     np.testing.assert_array_equal(result.scores[:5], 0)
     assert (result.scores[5:] > 0).all()
     assert result.filled.tolist() == [True] * 5 + [False] * 3
-    assert model.summary()["frames_without_regions"] == 4  # frame 0 has no pair and is filled in, not looked at
+    assert model.summary()["frames_without_regions"] == 4  # frame 0 has no pair: its score is interpolated
     assert model.summary()["training_videos_without_regions"] == 1
     result = model.score_video(still(1))
     assert result.scores.tolist() == [0] and len(result.regions) == 0
@@ -275,7 +275,7 @@ def test_a_frame_without_a_pose_can_have_a_distance_of_zero(reduction: str) -> N
     low, high = (raw_zero.summary()["density"]["pose"][name] for name in ("low", "high"))
     frames = np.arange(FAST.n_frames)
     persons = np.isin(frames, features["fast"]["regions"]["frame"]) & (frames % 2 == 1)
-    persons[0] = persons[1]  # filled in from frame 1
+    persons[0] = persons[1]  # interpolated from frame 1
     assert low > 0 and persons.any() and not persons.all()
     np.testing.assert_allclose(results[1].scores - results[0].scores, np.where(persons, 0, -low / (high - low)))
     assert model.summary()["score_without_regions"] == 0

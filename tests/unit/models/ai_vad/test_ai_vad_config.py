@@ -1,4 +1,4 @@
-"""AI-VAD from the command line's words: defaults, presets, mistakes, and the whole method with random weights."""
+"""AI-VAD from the command line's overrides: defaults, presets, mistakes, and the whole method with random weights."""
 
 from __future__ import annotations
 
