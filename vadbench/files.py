@@ -130,7 +130,7 @@ def fetching(url: str, have: int = 0, seconds: float = 30, method: str = "GET") 
 
 
 def is_full(error: OSError) -> bool:
-    """Whether a file could not be written because there is no room; NumPy says so in its message only."""
+    """Return whether a file could not be written because there is no room; NumPy says so in its message only."""
     return error.errno in FULL or (error.errno is None and str(error).endswith(" written"))
 
 

@@ -321,7 +321,7 @@ def _from_origin(origin: str, digest: str) -> Iterator[None]:
 
 
 def _origin_of(build: Callable[..., Any]) -> tuple[str, str]:
-    """Where a part comes from, by its module: a built-in one may be imported first by a plug-in."""
+    """Return where a part comes from, by its module: a built-in one may be imported first by a plug-in."""
     if build.__module__.partition(".")[0] == "vadbench":
         return BUILT_IN, ""
     if _origin is not None:

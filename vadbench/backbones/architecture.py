@@ -190,7 +190,7 @@ def _nearest_layers(layer: str, usable: list[str]) -> str:
 
 
 def _problem(config: BackboneConfig, recipe: BackboneConfig, network: Architecture, layer: str) -> str:
-    """Why ``layer`` is unavailable."""
+    """Return why ``layer`` is unavailable."""
     if layer not in network.modules:
         return "there is no such layer (layers are modules of the network; an operation inside a module is not one)"
     if "base" in network.shapes.get(layer, {}):

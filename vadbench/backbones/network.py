@@ -77,7 +77,7 @@ class Network:
         self._training_clips = training_clips
 
     def takes(self, engine: str) -> bool:
-        """Whether features that ``engine`` made may stand for this network's."""
+        """Return whether features that ``engine`` made may stand for this network's."""
         return choice.takes(self.config.engine, engine)
 
     @property
@@ -194,7 +194,7 @@ class Network:
         return architecture.measured(self.config, self.facts, self.recipe)
 
     def _calls(self) -> dict[str, int]:
-        """How often the network calls each of the layers."""
+        """Return how often the network calls each of the layers."""
         calls = self._architecture().calls
         return {layer: calls[layer] for layer in self.layers}
 

@@ -56,7 +56,7 @@ class WeightsFile:
 
 
 def search_folders() -> list[Path]:
-    """Where weights are looked for: $VADBENCH_WEIGHTS, then torch's hub cache ($TORCH_HOME or ~/.cache/torch)."""
+    """List the folders of weights: $VADBENCH_WEIGHTS, then torch's hub cache ($TORCH_HOME or ~/.cache/torch)."""
     hub = Path(os.environ.get("TORCH_HOME") or cache_folder() / "torch") / "hub" / "checkpoints"
     own = os.environ.get(FOLDER)
     return [Path(own).expanduser(), hub] if own else [hub]
@@ -125,7 +125,7 @@ def _download(file: WeightsFile, folder: Path, progress: bool) -> Path:
 
 
 def reason(error: OSError) -> str:
-    """Why a download failed, in one line."""
+    """Return why a download failed, in one line."""
     return " ".join(str(getattr(error, "reason", None) or error).split())[:200] or type(error).__name__
 
 

@@ -15,5 +15,5 @@ def show_own_messages() -> None:
 
 
 def is_worth_showing(record: logging.LogRecord) -> bool:
-    """Whether a log record is this program's own, or an error."""
+    """Return whether a log record is this program's own, or an error."""
     return record.name.partition(".")[0] in ("vadbench", "__main__") or record.levelno >= logging.ERROR

@@ -140,7 +140,7 @@ def describe(asked: WeightsFile) -> str:
 
 
 def _is_sound(file: WeightsFile, path: Path | None) -> bool:
-    """Whether it is here and has the publisher's digest, where there is one."""
+    """Return whether it is here and has the publisher's digest, where there is one."""
     return path is not None and digest_of(path).startswith(file.sha256 or "")
 
 

@@ -117,7 +117,7 @@ def groups() -> list[str]:
 
 
 def _unreadable(error: Exception) -> str:
-    """Where and why a configuration file is not YAML."""
+    """Return where and why a configuration file is not YAML."""
     mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
     if mark is None:
         return f"a configuration file can't be read as YAML: {' '.join(str(error).split())}"

@@ -91,7 +91,7 @@ class PartsFirst(SearchPathPlugin):
 
 
 def _takes_over(config: DictConfig) -> bool:
-    """Whether a file names another one of its group in its defaults."""
+    """Return whether a file names another one of its group in its defaults."""
     return any(isinstance(entry, str) and entry != "_self_" for entry in config.get("defaults") or [])
 
 

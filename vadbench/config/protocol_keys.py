@@ -124,8 +124,8 @@ def look_ahead(step: Any, dataset: str) -> int:
 
 
 def sees_zeros(steps: Sequence[Any]) -> bool:
-    """Whether a step sees zeros beyond the ends of a video, which mean nothing unless 0 is a score's lowest value, on
-    some dataset."""
+    """Return whether a step sees zeros beyond the ends of a video, on some dataset: they mean nothing unless 0 is a
+    score's lowest value."""
     pads = [(step, _facts(step).get("pads_with_zeros")) for step in steps]
     return any(said(step, name) for step, said in pads if said is not None for name in _datasets(steps))
 

@@ -23,7 +23,7 @@ def sizes(dataset: Dataset) -> str | None:
 
 
 def encodings(dataset: Dataset) -> list[str]:
-    """How the compression of test videos differs from that of the training videos, a line each; none where it doesn't.
+    """Say how the compression of test videos differs from that of training videos, a line each; none where it doesn't.
 
     Compared are codecs (all lossless ones are alike) and bits for each pixel: those of a test video should lie within
     half the least and twice the most of the training videos of its codec.

@@ -104,7 +104,7 @@ def label_files(config: DatasetConfig) -> list[Path]:
 
 
 def _compare(config: DatasetConfig, files: Collection[Path], report: CheckReport) -> None:
-    """How each of ``files`` differs from the official labels; nothing where the dataset has none."""
+    """Remark how each of ``files`` differs from the official labels; nothing where the dataset has none."""
     reference = _of_module(config, "reference_labels")
     official = reference(config) if files and reference else {}
     report.remarks += [disagreement(Path(path), official) for path in files if official]

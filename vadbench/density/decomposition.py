@@ -68,7 +68,7 @@ class Decomposition:
         return np.concatenate([np.empty((0, self.mean.size), self.dtype), *self.chunks])
 
     def n_components(self, level: float, rule: str = "enough") -> int:
-        """How many components ``level`` asks for.
+        """Return how many components ``level`` asks for.
 
         Parameters
         ----------

@@ -242,7 +242,7 @@ class GroupedKNNEstimator(CollectingEstimator):
         )
 
     def _calibrated_by(self, n: int) -> str:
-        """Which of ``n`` training samples set the calibration, as the memory of distances names them."""
+        """Return which of ``n`` training samples set the calibration, as their cached distances are named."""
         if self.calibration_samples == "auto":
             return f"{_MOST_CALIBRATED} even" if n > _MOST_CALIBRATED else "all"
         return str(self.calibration_samples or "all")

@@ -44,7 +44,7 @@ def identity(part: str, thing: Any) -> dict[str, Any]:
 
 
 def has_spec(thing: Any) -> bool:
-    """Whether ``thing`` says by ``spec()`` everything that its result depends on, as an object with a key must."""
+    """Return whether ``thing`` says by ``spec()`` what its result depends on, as an object with a key must."""
     return callable(getattr(thing, "spec", None))
 
 

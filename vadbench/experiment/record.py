@@ -123,7 +123,7 @@ def weights(detector: Detector) -> list[dict[str, Any]]:
 
 
 def coverage(scores: Sequence[VideoScores]) -> dict[str, Any]:
-    """How many frames were scored themselves and how many are interpolated."""
+    """Return how many frames were scored themselves and how many are interpolated."""
     frames = sum(len(result.scores) for result in scores)
     filled = sum(int(result.filled.sum()) for result in scores)
     return {"frames": frames, "filled": filled, "share": (frames - filled) / frames if frames else None}

@@ -93,7 +93,7 @@ def engine_of(extractor: Extractor) -> str | None:
 
 
 def takes(extractor: Extractor, engine: str) -> bool:
-    """Whether features that ``engine`` made may stand for those of ``extractor``."""
+    """Return whether features that ``engine`` made may stand for those of ``extractor``."""
     accepts = getattr(extractor, "takes", None)
     return accepts is None or bool(accepts(engine))
 

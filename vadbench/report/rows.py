@@ -150,8 +150,8 @@ def _repetitions(group: Sequence[_Run]) -> list[_Run]:
 
 
 def _uses_seed(runs: Sequence[_Run]) -> bool:
-    """Whether runs of several seeds are repetitions: not if their records say that the seed is not used (older records
-    say nothing), nor if no metric differs in any digit."""
+    """Return whether runs of several seeds are repetitions: not if their records say that the seed is not used (older
+    records say nothing), nor if no metric differs in any digit."""
     if all(run.record.get("uses_seed") is False for run in runs):
         return False
     values = [{name: _value(entry) for name, entry in run.metrics.items()} for run in runs]

@@ -23,7 +23,7 @@ def is_remote(path: str | Path) -> bool:
 
 
 def local_copy(url: str, folder: str | Path | None) -> Path:
-    """Where the local copy of ``url`` lives: ``folder``, or a folder of its own under the user's cache folder."""
+    """Return where the local copy of ``url`` lives: ``folder``, or one of its own in the user's cache folder."""
     if folder is not None:
         return Path(folder).absolute()
     return cache_folder() / "vadbench" / "features" / sha256([url.encode()])[:16]

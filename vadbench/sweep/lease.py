@@ -41,7 +41,7 @@ def scheduled(environment: Mapping[str, str] = os.environ) -> bool:
 
 
 def lease_folder(environment: Mapping[str, str] = os.environ) -> Path:
-    """Where the locks lie: one place for all sweeps of this user on this machine."""
+    """Return where the locks lie: one place for all sweeps of this user on this machine."""
     named = environment.get("VADBENCH_LEASES")
     return Path(named) if named else Path(tempfile.gettempdir()) / f"vadbench-gpus-{os.getuid()}"
 

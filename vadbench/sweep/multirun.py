@@ -250,7 +250,7 @@ class Sweep:
                 mirror.put(complete)
 
     def _jobs(self, todo: Sequence[Item]) -> int:
-        """How many workers: what the launcher says, but no more than there are videos to extract or points to run."""
+        """Return the number of workers: the launcher's, but no more than there are videos or points to do."""
         jobs = self.launcher.jobs or max(1, len(self._gpus()) * getattr(self.launcher, "jobs_per_gpu", 1))
         videos = max((len(i.dataset.train) + len(i.dataset.test) for i in todo if i.dataset is not None), default=1)
         return max(1, min(jobs, max(len(todo), videos)))

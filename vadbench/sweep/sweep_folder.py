@@ -137,7 +137,7 @@ class SweepFolder:
             log.error("%s: %s (%s)", task.label, reason, error)
 
     def fault(self, words: Sequence[str]) -> str | None:
-        """Why the point ``words`` failed outside its run folder; None if it did not."""
+        """Return why the point ``words`` failed outside its run folder; None if it did not."""
         try:
             reason = json.loads((self.path / "faults" / f"{digest(list(words))[:16]}.json").read_text())["reason"]
         except (OSError, ValueError, KeyError):

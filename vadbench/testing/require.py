@@ -53,7 +53,7 @@ def require_same(first: Any, other: Any, fault: str) -> None:
 
 
 def is_close(first: Any, other: Any) -> bool:
-    """Whether two arrays differ by no more than 1e-6 of the largest magnitude."""
+    """Return whether two arrays differ by no more than 1e-6 of the largest magnitude."""
     first, other = np.asarray(first, dtype=np.float64), np.asarray(other, dtype=np.float64)
     if first.shape != other.shape:
         return False

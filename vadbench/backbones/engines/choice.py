@@ -54,7 +54,7 @@ def check_openvino(device: str) -> None:
 
 
 def takes(asked: str, mark: str) -> bool:
-    """Whether features that the engine ``mark`` made may be used where ``asked`` was asked for."""
+    """Return whether features that the engine ``mark`` made may be used where ``asked`` was asked for."""
     return asked in ("auto", mark.partition(" ")[0])
 
 

@@ -22,7 +22,7 @@ _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
 
 def installed() -> bool:
-    """Whether OpenVINO is installed; nothing is imported."""
+    """Return whether OpenVINO is installed; nothing is imported."""
     return importlib.util.find_spec("openvino") is not None
 
 

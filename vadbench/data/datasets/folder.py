@@ -154,7 +154,7 @@ def _entries(root: Path, split: str, warnings: list[str]) -> dict[str, Path]:
 
 
 def _meant(root: Path) -> str:
-    """Which folder was meant instead of ``root``, or how its folders should be called; empty where nothing fits."""
+    """Say which folder was meant instead of ``root``, or how to name the folders in it; empty where nothing fits."""
     below = find_folder(root, _is_site)
     if below is not None:
         return f"Did you mean dataset.root={below}? "

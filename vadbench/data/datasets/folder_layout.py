@@ -80,7 +80,7 @@ def number_id(name: str) -> str:
 
 
 def label_roots(config: DatasetConfig) -> list[Path]:
-    """Where labels and masks may be: the masks' own root first; DataError if that is no folder."""
+    """Return where labels and masks may be: the masks' own root first; DataError if that is no folder."""
     if config.masks_root and not Path(config.masks_root).expanduser().is_dir():
         raise DataError(f"dataset.masks_root={config.masks_root}: no such folder. {near_folder(config.masks_root)}")
     return [Path(root).expanduser() for root in (config.masks_root, config.root) if root]

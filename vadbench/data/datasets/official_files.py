@@ -26,7 +26,7 @@ def clip_lengths(table: str, split: str) -> dict[str, int]:
 
 
 def certify(base: Path, table: str) -> tuple[int, list[str], list[str]]:
-    """How many files below ``base`` are the official bytes; which differ; which are absent. Reads every file."""
+    """Return how many files below ``base`` are the official bytes; which differ; which are absent. Reads every file."""
     same, differ, absent = 0, [], []
     for path, (size, digest) in official_files(table).items():
         file = base / path

@@ -41,7 +41,7 @@ class Scan:
     counted: bool = False
 
     def lost_inside(self, promised: int | None, n_frames: int) -> str | None:
-        """Why the ``n_frames`` frames may not have the numbers that they had in the original, None if they have.
+        """Return why the ``n_frames`` frames may not have the numbers that they had in the original, None if they have.
 
         ``promised``: frames that the labels or masks of the original count, at least; None where they don't say it. A
         file that is short because its end is missing still holds the first frames.
@@ -115,7 +115,7 @@ def _gaps(stamps: list[int]) -> int:
 
 
 def _missing_time(container: Any, stream: Any, stamps: list[int], gaps: int) -> str | None:
-    """Why frames seem to be missing, in containers that give no frame count; None if they don't."""
+    """Return why frames seem to be missing, in containers that give no frame count; None if they don't."""
     if len(stamps) < 2:
         return None
     if container.format.name.startswith("matroska"):

@@ -114,7 +114,7 @@ class Source(ABC):
         return None
 
     def lost_inside(self, promised: int | None) -> str | None:
-        """Why frames seem to be lost before or between those that are there, so that numbers are not the original ones.
+        """Say why frames seem to be lost before or between others, so that numbers are not the original ones.
 
         ``promised``: number of frames of the original, as its labels or masks say it (at least); None where they don't.
         If it is :attr:`n_frames`, nothing is lost.

@@ -174,7 +174,7 @@ def _ends(
 
 
 def _lacking(n_videos: int, normal: int | None, anomalous: int | None) -> str:
-    """Why so few videos have no interval; "" where they have one."""
+    """Return why so few videos have no interval; "" where they have one."""
     if n_videos < MIN_VIDEOS:
         return f"no interval: {_videos(n_videos)} with a value, at least {MIN_VIDEOS} are needed"
     for name, count in (("normal", normal), ("anomalous", anomalous)):

@@ -47,7 +47,7 @@ def bootstrap_regions(
         thresholds = np.unique(np.quantile(thresholds, np.linspace(0, 1, n_thresholds), method="nearest"))
 
     def counted(owner: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """How many score at least each threshold, from high to low, by video ``(V, K)``; and how many there are."""
+        """Count how many score at least each threshold, from high to low, by video ``(V, K)``; and all scores."""
         numbers = np.array([place[str(video)] for video in owner], dtype=np.int64)
         reached = np.searchsorted(thresholds, scores, side="right")  # so many thresholds are not above the score
         shape = (len(videos), thresholds.size + 1)

@@ -50,7 +50,7 @@ def rank_table(scores: np.ndarray, labels: np.ndarray) -> RankTable:
 
 
 def count_negatives(negatives: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How many of the sorted ``negatives`` lie above and at each ascending ``score (U,)``: two ``(U,) int64``."""
+    """Count how many of the sorted ``negatives`` lie above and at each ascending ``score (U,)``: two ``(U,) int64``."""
     left = np.searchsorted(negatives, score, side="left")
     equal = np.zeros(score.size, dtype=np.int64)
     # Most scores tie with no negative; only those that do need the second search.
@@ -155,7 +155,7 @@ def int_dot(left: np.ndarray, right: np.ndarray) -> int:
 
 
 def _ranked(table: RankTable, hits: np.ndarray) -> np.ndarray:
-    """How many of both classes have each score or more, ``(U,) int64``; ``hits``: how many positives."""
+    """Return how many of both classes have each score or more, ``(U,) int64``; ``hits``: how many positives."""
     ranked: np.ndarray = hits + table.above
     ranked += table.equal
     return ranked

@@ -45,13 +45,13 @@ class ScoreCounter:
             np.add.at(self._equal, tied, 1)
 
     def above_and_equal(self) -> tuple[np.ndarray, np.ndarray]:
-        """How many scores lie above and at each given one: two ``(U,) int64``. Ends the counting, to save memory."""
+        """Count the scores above and at each given one: two ``(U,) int64``. Ends the counting, to save memory."""
         self._cells = None
         below_or_equal = np.cumsum(self._up_to, out=self._up_to)[:-1]
         return np.subtract(self.total, below_or_equal, out=below_or_equal), self._equal[:-1]
 
     def below(self, edges: np.ndarray) -> np.ndarray:
-        """How many scores so far lie below each of ascending ``edges (E,)``: given ones, or the next number after
+        """Count the scores so far below each of ascending ``edges (E,)``: given ones, or the next number after
         one."""
         if not edges.size:
             return np.zeros(0, np.int64)
@@ -136,7 +136,7 @@ def ordered_bits(scores: np.ndarray) -> np.ndarray:
 
 
 def _count_ones(bits: np.ndarray) -> np.ndarray:
-    """How many bits of each uint32 are set, by adding neighbours; for NumPy 1."""
+    """Return how many bits of each uint32 are set, by adding neighbours; for NumPy 1."""
     bits = bits - ((bits >> 1) & 0x55555555)
     bits = (bits & 0x33333333) + ((bits >> 2) & 0x33333333)
     bits = (bits + (bits >> 4)) & 0x0F0F0F0F

@@ -109,7 +109,7 @@ def load_protocols(names: str | Sequence[str] = "all") -> list[Protocol]:
 def blank_reason(
     protocol: Protocol, scores_by_video: Mapping[str, Any], average: Literal["micro", "macro"] = "micro"
 ) -> str | None:
-    """Why a number of ``protocol`` means nothing for these raw scores; None if it has its meaning.
+    """Return why a number of ``protocol`` means nothing for these raw scores; None if it has its meaning.
 
     A protocol that pads videos with fixed scores takes 0 for the lowest score. With negative scores its numbers depend
     on any constant added to them: all numbers where a step pads, macro AUROC alone where only its convention does.
@@ -130,7 +130,7 @@ def blank_reason(
 
 
 def frames_ahead(protocol: Protocol, dataset: str = "default") -> int:
-    """How many later frames a score depends on; WHOLE_VIDEO (-1) if on all of them."""
+    """Return how many later frames a score depends on; WHOLE_VIDEO (-1) if on all of them."""
     return steps_ahead(protocol.steps, dataset)
 
 

@@ -173,7 +173,7 @@ def _cut(scores: Values, clips: _Clips, offset: int) -> dict[str, np.ndarray]:
 
 
 def _clips(scores: Values, labels: Values, lengths: Sequence[int] | None, offset: int, notes: list[str]) -> _Clips:
-    """Which clips there are, from the file that says it, from ``lengths``, or from a known test set."""
+    """Return which clips there are, from the file that says it, from ``lengths``, or from a known test set."""
     if labels.by_video is not None:
         return _Clips({clip: y.size for clip, y in labels.by_video.items()})
     total = labels.flat.size if labels.flat is not None else None

@@ -98,7 +98,7 @@ def _start(values: Values) -> int | None:
 
 
 def _ends_behind(one: Values, other: Values, offset: int) -> bool:
-    """Whether the last frame of some clip of ``one`` is one after that of ``other``, and of none more than one."""
+    """Return whether some clip of ``one`` ends one frame after that of ``other``, and none more than one."""
     assert one.frames is not None
     behind = []
     for clip, frames in one.frames.items():

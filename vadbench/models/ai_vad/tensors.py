@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def is_tensor(value: Any) -> bool:
-    """Whether it is a tensor; torch is not imported to know."""
+    """Return whether it is a tensor; torch is not imported to know."""
     return hasattr(value, "new_tensor")
 
 

@@ -181,7 +181,7 @@ class ClipExtractor:
         return list(getattr(self.backbone, "remarks", []))
 
     def takes(self, engine: str) -> bool:
-        """Whether features that ``engine`` made may stand for those of this extractor."""
+        """Return whether features that ``engine`` made may stand for those of this extractor."""
         accepts = getattr(self.backbone, "takes", None)
         return accepts is None or bool(accepts(engine))
 
@@ -215,7 +215,7 @@ class ClipExtractor:
         )
 
     def weights(self) -> list[dict[str, Any]]:
-        """Which weights the features come from: part, name and digest."""
+        """Return which weights the features come from: part, name and digest."""
         if self.weights_name is None:
             return []
         return [{"part": "backbone", "name": self.weights_name, "digest": self.backbone.weights_digest()}]

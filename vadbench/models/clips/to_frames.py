@@ -69,7 +69,7 @@ def frames_ahead(plan: ClipPlan, target: str, fill: str) -> int:
 def clip_weights(
     starts: np.ndarray, plan: ClipPlan, n_frames: int, target: str, fill: str
 ) -> tuple[scipy.sparse.csr_matrix, np.ndarray]:
-    """How much each clip counts for each frame.
+    """Return how much each clip counts for each frame.
 
     Parameters
     ----------

@@ -250,7 +250,7 @@ def _bicycle(
 
 
 def _knee(hip: np.ndarray, foot: np.ndarray, thigh: float, shin: float) -> np.ndarray:
-    """Where the knee is if hip and foot are given: two circles meet, the point in front of the leg is taken."""
+    """Return where the knee is if hip and foot are given: two circles meet, the point in front of the leg is taken."""
     line = foot - hip
     length = min(float(np.hypot(*line)), thigh + shin - 1e-6)
     along = (thigh**2 - shin**2 + length**2) / (2 * length)

@@ -160,6 +160,6 @@ def _shade(scene: np.ndarray, camera: Camera, bodies: list[_Body]) -> np.ndarray
 
 
 def _fallen(ends: np.ndarray) -> np.ndarray:
-    """Where the shadows of points ``(..., 3)`` fall on the ground."""
+    """Return where the shadows of points ``(..., 3)`` fall on the ground."""
     x, y, z = np.moveaxis(ends, -1, 0)
     return np.stack([x + SUN[0] * y, np.zeros_like(y), z + SUN[1] * y], axis=-1)

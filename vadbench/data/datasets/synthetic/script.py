@@ -116,7 +116,7 @@ def _hold(values: np.ndarray) -> np.ndarray:
 
 
 def _edge(camera: Camera, path: Path) -> float:
-    """How far out (metres from the middle) someone on ``path`` is out of the picture, shadow included."""
+    """Return how far out (metres from the middle) someone on ``path`` is out of the picture, shadow included."""
     return camera.half_width(path.z + path.width) + 2.5
 
 
@@ -177,7 +177,7 @@ def _crossing(rng: np.random.Generator, camera: Camera, n_frames: int, kind: str
 
 
 def _stop(rng: np.random.Generator, camera: Camera, first: int, speed: float) -> tuple[Path, float, float]:
-    """Where someone stops at frame ``first``: path, offset, and the X at frame 0."""
+    """Return where someone stops at frame ``first``: path, offset, and the X at frame 0."""
     path = PATHS[rng.integers(len(PATHS))]
     offset = float(path.width / 2 * rng.choice([-1.0, 1.0]))
     x_stop = float(rng.uniform(-0.45, 0.45) * camera.half_width(path.z))

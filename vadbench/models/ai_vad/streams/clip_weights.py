@@ -178,7 +178,7 @@ def _expected(model: str) -> str:
 
 
 def _quick_gelu(model: str, tag: str | None) -> bool:
-    """Whether a model, or the network that a tag was trained with, has OpenAI's approximation of the GELU."""
+    """Return whether a model, or the network that a tag was trained with, has OpenAI's approximation of the GELU."""
     import open_clip
 
     config = open_clip.get_model_config(model) if tag is None else open_clip.get_pretrained_cfg(model, tag)

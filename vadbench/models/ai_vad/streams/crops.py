@@ -64,7 +64,7 @@ class Cropping:
 
 
 def _enlarged(rois: torch.Tensor, size: tuple[int, int], aligned: bool) -> bool:
-    """Whether every pixel of every crop is one sample: no box is larger than its crop, and none is empty."""
+    """Return whether every pixel of every crop is one sample: no box is larger than its crop, and none is empty."""
     sides = rois[:, 3:] - rois[:, 1:3]
     least = 0 if aligned else -1  # there a side counts as 1 at least
     return bool(((sides <= sides.new_tensor([size[1], size[0]])) & (sides > least)).all())
