@@ -92,6 +92,15 @@ def digest_of(path: Path) -> str:
         return sha256(iter(lambda: file.read(BLOCK), b""))
 
 
+def file_state(path: Path) -> tuple[int, ...]:
+    """Return what tells whether a file was changed since: device, inode, size and both times.
+
+    The change time moves with every write, also where the modification time is set back.
+    """
+    found = path.stat()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
 def read_yaml(path: Path) -> Any:
     """Return the content of a YAML file, by libyaml's parser where it is there, which is eight times as fast."""
     import yaml

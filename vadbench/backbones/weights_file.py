@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vadbench import files
 from vadbench.errors import WeightsError
-from vadbench.files import cache_folder, fetching, replacing
+from vadbench.files import cache_folder, fetching, file_state, replacing
 
 log = logging.getLogger(__name__)
 
@@ -145,10 +145,9 @@ def checked_digest(path: Path, file: WeightsFile) -> str:
 
 def digest_of(path: Path) -> str:
     """Hex SHA-256 of a file, read once for one state of it, however many runs of a sweep ask."""
-    state = path.stat()
-    return _digest(path, state.st_size, state.st_mtime_ns)
+    return _digest(path, file_state(path))
 
 
 @lru_cache(maxsize=32)
-def _digest(file: Path, size: int, mtime_ns: int) -> str:
+def _digest(file: Path, state: tuple[int, ...]) -> str:
     return files.digest_of(file)

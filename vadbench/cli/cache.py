@@ -17,6 +17,7 @@ from vadbench.cli.commands import parser_of
 from vadbench.store.entry import entries, leftovers
 from vadbench.store.prune import held, prune
 from vadbench.store.remote import is_remote, local_copy
+from vadbench.untrusted import printable
 
 _EPILOG = """examples:
   python -m vadbench cache ls                          what is stored, by extractor and output
@@ -126,7 +127,7 @@ def _title(note: dict[str, Any]) -> tuple[str, str, str]:
     if isinstance(spec.get("fit"), dict):  # derived: "basis64", "scores0 of 14 clips from 0"
         named = [str(spec["fit"].get(k, "")) for k in ("fit", "layer")]
         output = re.split(r"[\d ]", output, maxsplit=1)[0]
-    return output, " ".join(named)[:36] or "?", str(note.get("dtype", "exact"))
+    return printable(output), printable(" ".join(named))[:36] or "?", printable(str(note.get("dtype", "exact")))
 
 
 def _when(seconds: float) -> str:

@@ -26,6 +26,7 @@ from vadbench.evaluation.score_files.known_sets import INVERTED, recognise
 from vadbench.evaluation.score_files.numbering import counted_from_0, labels_of_intervals, read_intervals
 from vadbench.evaluation.score_files.read import has_labels, read_values
 from vadbench.runs.run_folder import plain
+from vadbench.untrusted import printable
 
 EXAMPLES = """\
 examples:
@@ -46,7 +47,7 @@ def run(argv: Sequence[str]) -> int:
     """Run the command ``evaluate``: print the evaluation of a score file, write JSON where asked; return the status."""
     words = _parser().parse_args(list(argv))
     result, text = exam(words)
-    print(text)
+    print(printable(text))
     if words.json:
         out = Path(words.json)
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ import pandas as pd
 from vadbench.cli.commands import RUN_HELP, add_results, parser_of
 from vadbench.report.explanation import draw, explain, load_frame
 from vadbench.runs.find_run import find_run
+from vadbench.untrusted import component, require_plain
 
 
 def run(argv: Sequence[str]) -> int:
@@ -32,7 +33,10 @@ def run(argv: Sequence[str]) -> int:
     if len(found.regions) > words.top:
         print(f"... and {len(found.regions) - words.top} more (--top)")
     if not words.no_picture:
-        out = words.out or folder / "pictures" / f"explain_{found.video}_{found.frame:04d}.png"
+        out = words.out
+        if out is None:
+            require_plain(folder)
+            out = folder / "pictures" / component(f"explain_{found.video}_{found.frame:04d}.png")
         draw(found, load_frame(folder, found.video, found.source), out, words.top)
         print(out)
     return 0

@@ -16,6 +16,7 @@ from vadbench.config.from_hydra import HELP, refuse_flags
 from vadbench.config.paths import home_expanded
 from vadbench.errors import ConfigError, VadbenchError, nearest
 from vadbench.files import explain
+from vadbench.untrusted import damage, printable
 
 if TYPE_CHECKING:
     from vadbench.config.schema import RunConfig
@@ -54,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except VadbenchError as error:
-        print(f"vadbench: {error}", file=sys.stderr)
+        print(printable(f"vadbench: {error}"), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("vadbench: interrupted; the same command goes on from here", file=sys.stderr)
@@ -67,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         said = explain(error)
         if said is None:
             raise
-        print(f"vadbench: {said}", file=sys.stderr)
+        print(printable(f"vadbench: {said}"), file=sys.stderr)
         return 2
 
 
@@ -149,7 +150,9 @@ def _single(words: list[str]) -> int:
         from vadbench.tracking.mlflow_mirror import tracking_uri
 
         store = tracking_uri(config.tracking, Path(config.results))
-    print(format_result(result.record, result.folder.path, result.existed, store, config.protocol.card))
+    with damage(result.folder.path):
+        said = format_result(result.record, result.folder.path, result.existed, store, config.protocol.card)
+    print(said)
     return 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import logging
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +10,12 @@ from typing import Any
 
 from vadbench.cli.commands import parser_of
 from vadbench.config.schema import TrackingConfig
-from vadbench.errors import VadbenchError
+from vadbench.errors import DataError, VadbenchError
+from vadbench.runs.sweep_record import read_sweep
 from vadbench.tracking.mlflow_mirror import Mirror, tracking_uri, warn
+from vadbench.tracking.run_entry import tag_value
+
+log = logging.getLogger(__name__)
 
 _EPILOG = """A run folder is the truth and MLflow its mirror, so this may be run at any time, as often as you like:
 after a server was out of reach, after a crash, on a machine that the folders were copied to, or into a new store.
@@ -71,7 +75,7 @@ def _put_all(mirror: Mirror, results: Path, tally: Counter[str]) -> None:
 
 def run_folders(results: Path) -> list[Path]:
     """Every run folder under ``results``, in the order of their names."""
-    return sorted(path for path in results.glob("runs/*/*/*") if path.is_dir())
+    return sorted(path for path in results.glob("runs/*/*/*") if path.is_dir() and not path.is_symlink())
 
 
 def read_sweeps(results: Path) -> Iterator[dict[str, Any]]:
@@ -79,17 +83,18 @@ def read_sweeps(results: Path) -> Iterator[dict[str, Any]]:
     found = []
     for path in results.glob("sweeps/*/sweep.json"):
         try:
-            record = json.loads(path.read_text())
-        except (OSError, ValueError):
+            record = read_sweep(path.parent)
+        except DataError as error:
+            log.warning("Left out: %s", error)
             continue
-        points = record.get("points", [])
+        points = record["points"]
         found.append(
             {
-                "id": path.parent.name,
-                "command": " ".join(record.get("words", [])),
-                "created": record.get("created", ""),
-                "fingerprints": [p["fingerprint"] for p in points if p.get("fingerprint")],
-                "tally": dict(Counter(p.get("state", "absent") for p in points)),
+                "id": tag_value(path.parent.name),
+                "command": " ".join(record["words"]),
+                "created": record["created"],
+                "fingerprints": [p["fingerprint"] for p in points if p["fingerprint"]],
+                "tally": dict(Counter(p["state"] for p in points)),
             }
         )
     yield from sorted(found, key=lambda s: (s["created"], s["id"]))

@@ -5,13 +5,24 @@ from __future__ import annotations
 import logging
 import sys
 
+from vadbench.untrusted import printable
+
 
 def show_own_messages() -> None:
     """Log to stderr, but of libraries only what they call an error; their Python warnings are logged too."""
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(is_worth_showing)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", handlers=[handler])
+    handler.setFormatter(_Printable("%(levelname)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.captureWarnings(True)
+
+
+class _Printable(logging.Formatter):
+    """Formats without what a terminal would obey: a message may quote anybody's file."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        return printable(super().format(record))
 
 
 def is_worth_showing(record: logging.LogRecord) -> bool:

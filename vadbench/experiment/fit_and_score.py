@@ -15,6 +15,7 @@ from urllib.parse import quote
 import numpy as np
 from tqdm import tqdm
 
+from vadbench.data.readers.masks import load_npy
 from vadbench.data.video import Dataset, Video
 from vadbench.density.base import Remember
 from vadbench.errors import VadbenchError, one_of
@@ -144,7 +145,7 @@ def kept_clip_maps(folder: Path, video: str) -> np.ndarray | None:
     """Return the clip maps ``float32 (N, h, w)`` that :func:`maps_on_disk` put into ``folder``, memory-mapped; None
     if it has none of ``video``."""
     path = _map_file(folder, video)
-    return np.load(path, mmap_mode="r", allow_pickle=False) if path.is_file() else None
+    return load_npy(path) if path.is_file() else None
 
 
 def _map_file(folder: Path, video: str) -> Path:

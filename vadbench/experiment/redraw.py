@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from vadbench import registry
 from vadbench.data.video import Dataset, Video
@@ -21,6 +20,10 @@ from vadbench.models.base import Detector, VideoScores
 from vadbench.report import curves
 from vadbench.runs.run_folder import RunFolder
 from vadbench.store.features import FeatureStore
+from vadbench.untrusted import damage, read_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 log = logging.getLogger(__name__)
 
@@ -58,9 +61,10 @@ def draw_missing_heatmaps(folder: Path, dataset: Dataset, detector: Detector, st
 
 def add_metrics(folder: RunFolder, dataset: Dataset, protocol: Protocol, seed: int) -> list[str]:
     """Evaluate the metrics of plug-ins that the record lacks or has of another version; returns their names."""
-    record = folder.read()
-    known = record["metrics"]
-    new = [part for part in registry.outside("metric") if (known.get(part.name) or {}).get("digest") != part.digest]
+    with damage(folder.path):
+        record = folder.read()
+        known = record["metrics"]
+        new = [part for part in registry.outside("metric") if (known.get(part.name) or {}).get("digest") != part.digest]
     if not new or not known:
         return []
     results = {result.video: result.scores for result in _scores(folder.path, dataset)}
@@ -80,10 +84,11 @@ def better_pixels(
 
     ``detector``: as configured, not fitted. Where maps are no longer kept a warning says so, and nothing changes.
     """
-    record = folder.read()
-    had = record.get("pixels")
-    if had is None or _BETTER.index(method) <= _BETTER.index(had["method"]) or had["reason"] == TOO_MANY:
-        return False
+    with damage(folder.path):
+        record = folder.read()
+        had = record.get("pixels")
+        if had is None or _BETTER.index(method) <= _BETTER.index(had["method"]) or had["reason"] == TOO_MANY:
+            return False
     scores = _with_maps(folder.path, dataset, detector, store)
     if scores is None:
         log.warning(
@@ -102,7 +107,7 @@ def better_pixels(
 def _with_maps(folder: Path, dataset: Dataset, detector: Detector, store: FeatureStore) -> list[VideoScores] | None:
     """Return the scores of every test video with its maps; None if those of one are no longer kept."""
     regions = folder / "regions.parquet"
-    table = pd.read_parquet(regions) if regions.is_file() else None
+    table = read_table(regions) if regions.is_file() else None
     maps = [_maps(folder, video, detector, store, table) for video in dataset.test]
     if any(one is None for one in maps):
         return None
@@ -111,9 +116,11 @@ def _with_maps(folder: Path, dataset: Dataset, detector: Detector, store: Featur
 
 def _scores(folder: Path, dataset: Dataset) -> list[VideoScores]:
     """Return the raw scores of every test video as the run recorded them, without maps."""
-    table = pd.read_parquet(folder / "scores.parquet").sort_values(["video", "frame"])
+    columns = {"video": "text", "frame": "number", "score": "number", "filled": "flag"}
+    table = read_table(folder / "scores.parquet", columns).sort_values(["video", "frame"])
     parts = {str(video): part for video, part in table.groupby("video")}
-    return [VideoScores(v.id, _column(parts[v.id], "score"), _column(parts[v.id], "filled")) for v in dataset.test]
+    with damage(folder):
+        return [VideoScores(v.id, _column(parts[v.id], "score"), _column(parts[v.id], "filled")) for v in dataset.test]
 
 
 def _column(table: pd.DataFrame, name: str) -> np.ndarray:
@@ -124,10 +131,12 @@ def _maps(folder: Path, video: Video, detector: Any, store: FeatureStore, table:
     """Return the maps of one video: mixed from its clip maps, or drawn from its regions; None if neither is kept."""
     clip_maps = kept_clip_maps(folder / "maps", video.id)
     if clip_maps is not None and hasattr(detector, "frame_maps"):
-        return detector.frame_maps(video, clip_maps)
+        with damage(folder):
+            return detector.frame_maps(video, clip_maps)
     if table is not None and hasattr(detector, "region_maps"):
         regions = store.stored(detector.extractor, video, "regions")
-        total = _column(table[table["video"] == video.id], "total")
+        with damage(folder):
+            total = _column(table[table["video"] == video.id], "total")
         if regions is not None and len(regions["frame"]) == len(total):
             return detector.region_maps(video, regions, total)
     return None

@@ -43,6 +43,7 @@ from vadbench.models.registry import build
 from vadbench.runs.provenance import forget_peak_memory, now, peak_memory_mb, source_version
 from vadbench.runs.run_folder import RunFolder, plain
 from vadbench.store.features import FeatureStore
+from vadbench.untrusted import component, require_plain
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +113,7 @@ def run(
     with folder.lock():
         if folder.complete and config.on_existing == "error":
             raise VadbenchError(f"this run exists: {folder.path}. on_existing=skip reuses it, rerun replaces it.")
+        require_plain(folder.path)
         if folder.complete and config.on_existing == "skip" and not again:
             update(config, dataset, detector, folder)
             record = folder.read()
@@ -164,7 +166,7 @@ def run_folder(
         specs["result_version"] = version
     values = described(config, dataset, numbers)
     key = fingerprint(values, specs, dataset_digest(dataset), label_digest(dataset))
-    return RunFolder(Path(config.results) / "runs" / dataset.name / config.model.name / key)
+    return RunFolder(Path(config.results) / "runs" / component(dataset.name) / component(config.model.name) / key)
 
 
 def open_store(config: RunConfig) -> FeatureStore:
@@ -292,6 +294,7 @@ def _draw(config: RunConfig, dataset: Dataset, detector: Detector, scored: Score
 def update(config: RunConfig, dataset: Dataset, detector: Detector, folder: RunFolder) -> None:
     """Add what a complete run is asked for and does not have yet: heat maps, better pixel metrics, and metrics
     of plug-ins."""
+    require_plain(folder.path)
     draw_missing(config, dataset, detector, folder.path)
     evaluated = getattr(detector, "evaluator", True) is True
     if evaluated:

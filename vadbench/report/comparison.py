@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from vadbench import registry
 from vadbench.errors import DataError
-from vadbench.files import read_yaml
 from vadbench.runs.run_folder import RunFolder, leaves
+from vadbench.untrusted import damage, read_config, read_table
 
 if TYPE_CHECKING:
     from vadbench.evaluation.intervals.interval import Interval
@@ -30,7 +29,7 @@ def compare(first: Path, second: Path, resamples: int = 2000, seed: int = 0) -> 
     from vadbench.evaluation.metrics.frame import average_precision, equal_error_rate, frame_auroc
     from vadbench.evaluation.plugin_metrics import paired_metrics
 
-    records = [RunFolder(folder).read() for folder in (first, second)]
+    records = [_record(folder) for folder in (first, second)]
     tables = [read_scores(folder) for folder in (first, second)]
     labels = _common_labels(tables, (first, second))
     rows = {}
@@ -50,6 +49,15 @@ def compare(first: Path, second: Path, resamples: int = 2000, seed: int = 0) -> 
         "metrics": rows,
         "caveats": sorted({w for record in records for w in record["warnings"]}) + _not_loaded(records),
     }
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    """Return the record with what a comparison reads: warnings, and entries of metrics."""
+    with damage(folder):
+        record = RunFolder(folder).read()
+        warnings = [str(warning) for warning in record["warnings"]]
+        entries = {name: entry for name, entry in record["metrics"].items() if isinstance(entry, dict)}
+        return {**record, "warnings": warnings, "metrics": entries}
 
 
 def _row(values: Sequence[float], found: Interval) -> dict[str, Any]:
@@ -75,8 +83,11 @@ def _not_loaded(records: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def read_scores(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Scores and labels by video from a run's scores.parquet; DataError if a label is unknown."""
-    table = pd.read_parquet(folder / "scores.parquet").sort_values(["video", "frame"])
+    """Scores and labels by video from a run's scores.parquet; DataError if a label is unknown or a score infinite."""
+    columns = {"video": "text", "frame": "number", "score": "number", "label": "flag"}
+    table = read_table(folder / "scores.parquet", columns).sort_values(["video", "frame"])
+    if not len(table) or not np.isfinite(table["score"].to_numpy(dtype=np.float64)).all():
+        raise DataError(f"{folder / 'scores.parquet'}: it holds no scores, or some that are no finite numbers")
     if table["label"].isna().any():
         raise DataError(f"{folder}: this run was scored without labels, so it can't be compared by metrics")
     parts = {str(video): part for video, part in table.groupby("video", sort=True)}
@@ -141,5 +152,5 @@ def _pooled(scores: dict[str, np.ndarray], labels: dict[str, np.ndarray]) -> tup
 
 def _differences(first: Path, second: Path) -> dict[str, tuple[str, str]]:
     """Keys of the configuration whose values differ."""
-    a, b = (dict(leaves(read_yaml(folder / "config.yaml"))) for folder in (first, second))
+    a, b = (dict(leaves(read_config(folder / "config.yaml"))) for folder in (first, second))
     return {key: (str(a.get(key, "-")), str(b.get(key, "-"))) for key in sorted({*a, *b}) if a.get(key) != b.get(key)}

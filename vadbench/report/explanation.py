@@ -11,11 +11,13 @@ import numpy as np
 import pandas as pd
 
 from vadbench.errors import DataError, VadbenchError, nearest
-from vadbench.files import read_yaml
+from vadbench.files import replacing
 from vadbench.runs.run_folder import RunFolder
+from vadbench.untrusted import damage, read_config, read_table
 
 STREAMS = ("velocity", "pose", "deep")
 
+_SCORES = {"video": "text", "frame": "number", "score": "number", "label": "flag"}
 _COLORS = {"velocity": "#d1495b", "pose": "#edae49", "deep": "#1f4e79"}
 
 
@@ -59,7 +61,13 @@ def explain(folder: Path, video: str, frame: int | None = None) -> Explanation:
     ------
     DataError: no complete run in ``folder``, one without regions, or no such video or frame.
     """
-    record, scores, regions = _read(folder)
+    with damage(folder):
+        return _explained(folder, video, frame, *_read(folder))
+
+
+def _explained(
+    folder: Path, video: str, frame: int | None, record: dict[str, Any], scores: pd.DataFrame, regions: pd.DataFrame
+) -> Explanation:
     ids = sorted(scores["video"].unique())
     if video not in ids:
         raise DataError(f"--video {video}: not a test video of this run. {nearest(video, ids)}")
@@ -94,7 +102,8 @@ def load_frame(folder: Path, video: str, frame: int) -> np.ndarray:
     from vadbench.config.schema import checked_part
     from vadbench.data.registry import load_dataset
 
-    values = read_yaml(folder / "config.yaml")["dataset"]
+    with damage(folder):
+        values = dict(read_config(folder / "config.yaml")["dataset"])
     if values.get("made_in_python"):
         raise DataError(
             f"the picture needs the frames of video {video}, and the run was given a dataset that was made in Python "
@@ -102,9 +111,9 @@ def load_frame(folder: Path, video: str, frame: int) -> np.ndarray:
         )
     try:
         dataset = load_dataset(replace(checked_part("dataset", values), test_videos=[video]))
-    except VadbenchError as error:
+    except (VadbenchError, OSError, TypeError, ValueError) as error:
         raise DataError(
-            f"the picture needs the frames of video {video}: {error} (--no-picture prints without them)"
+            f"{folder}: the picture needs the frames of video {video}: {error} (--no-picture prints without them)"
         ) from error
     for number, image in enumerate(dataset.test[0].frames()):
         if number == frame:
@@ -134,9 +143,10 @@ def draw(found: Explanation, image: np.ndarray, path: Path, top: int = 8) -> Non
         text = {"facecolor": color, "edgecolor": "none", "pad": 1.0, "alpha": 0.85}
         left.text(x, y, str(row["rank"]), color="white", fontsize=8, va="bottom", bbox=text)
     _bars(right, shown, streams)
-    figure.suptitle(found.sentence(), fontsize=9, wrap=True)
+    figure.suptitle(found.sentence(), fontsize=9, wrap=True, parse_math=False)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    with replacing(path) as file:
+        figure.savefig(file, dpi=110, format=path.suffix[1:] or "png")
 
 
 def _bars(axis: Any, shown: Sequence[dict[str, Any]], streams: Sequence[str]) -> None:
@@ -150,7 +160,7 @@ def _bars(axis: Any, shown: Sequence[dict[str, Any]], streams: Sequence[str]) ->
         offset = (i - (len(streams) - 1) / 2) * thickness
         widths = np.nan_to_num([row[stream] for row in shown])
         axis.barh(places + offset, widths, thickness * 0.9, color=_COLORS[stream], label=stream)
-    axis.set_yticks(places, [f"{row['rank']}: {row['class']}" for row in shown], fontsize=8)
+    axis.set_yticks(places, [f"{row['rank']}: {row['class']}" for row in shown], fontsize=8, parse_math=False)
     axis.invert_yaxis()
     axis.axvline(0, color="black", linewidth=0.6)
     axis.axvline(1, color="black", linewidth=0.6, linestyle=":")
@@ -167,12 +177,12 @@ def _read(folder: Path) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
             f"{folder}: a run of {record['names']['model']}, which has no regions. explain is for model=ai_vad; the "
             "maps of another model are drawn with model.heatmap_frames=N."
         )
-    return record, pd.read_parquet(folder / "scores.parquet"), pd.read_parquet(folder / "regions.parquet")
+    return record, read_table(folder / "scores.parquet", _SCORES), read_table(folder / "regions.parquet")
 
 
 def _source(folder: Path, frame: int, n_frames: int) -> int:
     """Return the frame whose regions made the score of ``frame``: a later one where it had no partner before it."""
-    model = read_yaml(folder / "config.yaml")["model"]
+    model = read_config(folder / "config.yaml")["model"]
     if model.get("first_frames") == "self":
         return frame
     return max(frame, min(int(model.get("frame_step", 1)), n_frames - 1))

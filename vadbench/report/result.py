@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vadbench.report.rows import HEADLINES
+from vadbench.untrusted import read_text
 
 
 def format_result(record: Mapping[str, Any], folder: Path, existed: bool, store: str | None, card: bool = False) -> str:
@@ -18,7 +19,7 @@ def format_result(record: Mapping[str, Any], folder: Path, existed: bool, store:
     lines = [_title(record), *_data_lines(record), ""]
     lines += _metric_lines(record)
     if (card or record["names"]["protocol"] == "all") and (folder / "card.txt").is_file():
-        lines += [(folder / "card.txt").read_text().rstrip(), ""]
+        lines += [read_text(folder / "card.txt").rstrip(), ""]
     lines += [f"  ! {warning}" for warning in record["warnings"]]
     if existed:
         lines.append("This run exists; nothing was computed (on_existing=rerun recomputes it).")

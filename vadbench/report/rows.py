@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, TypeGuard
 
-import yaml
-
 from vadbench.config.defaults import without_written_out
 from vadbench.config.schema import without
+from vadbench.errors import DataError
+from vadbench.runs.run_folder import RunFolder
+from vadbench.untrusted import damage, read_config
+
+log = logging.getLogger(__name__)
 
 TOO_WIDE = 0.3
 """Width above which an interval means little: ``WIDE`` of the module of intervals, which takes long to import."""
@@ -33,6 +37,7 @@ HEADLINES = {
 _NAMES = ("dataset", "model", "backbone", "layer")
 _DIGESTS = ("data digest", "label digest", "weights digest")
 _SHOWN_DIGITS = 8
+_LARGEST = 1e100  # no metric is near it, and statistics of what is would overflow
 
 
 @dataclass(frozen=True)
@@ -98,23 +103,18 @@ class _Run:
     names: dict[str, str]
     settings: dict[str, str]
     digests: dict[str, str]
-
-    @property
-    def seed(self) -> int:
-        return int(self.record.get("seed", 0))
-
-    @property
-    def metrics(self) -> dict[str, Any]:
-        metrics: dict[str, Any] = self.record.get("metrics", {})
-        return metrics
+    seed: int
+    metrics: dict[str, Any]
+    data: str
 
 
 def rows(folders: Sequence[Path]) -> list[Row]:
-    """One row for each group of complete runs that differ in nothing but the seed; other folders are left out."""
-    runs = [_read(folder) for folder in folders if (folder / "run.json").is_file()]
+    """One row for each group of complete runs that differ in nothing but the seed; other folders are left out, and
+    what can't be read is named in the log."""
+    runs = list(_sound(folder for folder in folders if (folder / "run.json").is_file()))
     varying = _varying([(run.names, run.settings) for run in runs])
     shown = [{key: run.settings.get(key, "") for key in varying} for run in runs]
-    alike = [{**run.names, **seen, "data": _data(run.record)} for run, seen in zip(runs, shown, strict=True)]
+    alike = [{**run.names, **seen, "data": run.data} for run, seen in zip(runs, shown, strict=True)]
     digests = _varying([(seen, run.digests) for run, seen in zip(runs, alike, strict=True)])
     groups: dict[str, list[tuple[_Run, dict[str, str]]]] = {}
     for run, seen in zip(runs, shown, strict=True):
@@ -132,7 +132,7 @@ def _row(group: Sequence[_Run], shown: dict[str, str]) -> Row:
         settings=shown,
         seeds=tuple(run.seed for run in counted),
         metrics={name: _spread([run.metrics.get(name) for run in counted]) for name in metrics},
-        data=_data(counted[0].record),
+        data=counted[0].data,
         folders=tuple(run.folder for run in counted),
         left_out=tuple(run.folder for run in group if all(run is not one for one in counted)),
         outside=tuple(n for n in metrics if any("plugin" in _fields(run.metrics.get(n)) for run in counted)),
@@ -259,10 +259,20 @@ def _number_first(text: str) -> tuple[int, float, str]:
 
 
 def _finite(value: Any) -> TypeGuard[float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _LARGEST
+
+
+def _sound(folders: Iterable[Path]) -> Iterator[_Run]:
+    for folder in folders:
+        try:
+            yield _read(folder)
+        except DataError as error:  # noqa: PERF203
+            log.warning("Left out: %s", error)
 
 
 def _read(folder: Path) -> _Run:
-    record = json.loads((folder / "run.json").read_text())
-    config = yaml.load((folder / "config.yaml").read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    return _Run(folder, record, _names(record), _settings(config or {}), _digests(record))
+    with damage(folder):
+        record = RunFolder(folder).read()
+        settings = _settings(read_config(folder / "config.yaml"))
+        seed, metrics = int(record.get("seed", 0)), dict(record.get("metrics", {}))
+        return _Run(folder, record, _names(record), settings, _digests(record), seed, metrics, _data(record))

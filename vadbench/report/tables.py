@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,22 @@ from typing import Any
 from vadbench.errors import DataError, nearest
 from vadbench.report.rows import ENDS, HEADLINES, TOO_WIDE, Row, Spread, rows
 from vadbench.runs.run_folder import RunFolder
+from vadbench.runs.sweep_record import read_sweep
+from vadbench.untrusted import printable
+
+_LONGEST_CELL = 200
+# What GitHub's markdown reads as markup; an underscore inside a word, as in names, is none.
+_MARKUP = re.compile(r"[\\|`*<~]|\](?=\()|(?<![^\W_])_|_(?![^\W_])")
+_LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "±": r"$\pm$",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+}
 
 
 def find_runs(folder: Path) -> list[Path]:
@@ -23,8 +38,7 @@ def find_runs(folder: Path) -> list[Path]:
     if (folder / "run.json").is_file():
         return [folder]
     if (folder / "sweep.json").is_file():
-        points = json.loads((folder / "sweep.json").read_text())["points"]
-        keys = {point["fingerprint"] for point in points}
+        keys = {point["fingerprint"] for point in read_sweep(folder)["points"]}
         return sorted(path for path in folder.absolute().parents[1].glob("runs/*/*/*") if path.name in keys)
     root = folder / "runs" if (folder / "runs").is_dir() else folder
     return sorted(path.parent for path in root.rglob("run.json"))
@@ -54,9 +68,10 @@ def format_rows(found: Sequence[Row], how: str, metrics: Sequence[str] | None) -
     for name in metrics:
         if name not in present:
             raise DataError(f"--metrics {name}: no run has it. {nearest(name, present)}")
+    table = _wide(found, metrics) if how == "csv" else _narrow(found, metrics)
+    text = FORMATS[how]([[_one_line(cell) for cell in row] for row in table])
     if how == "csv":
-        return _csv(_wide(found, metrics))
-    text = FORMATS[how](_narrow(found, metrics))
+        return text
     repeats = sum(len(row.left_out) for row in found)
     if how == "markdown" and repeats:
         runs = "1 run is" if repeats == 1 else f"{repeats} runs are"
@@ -121,11 +136,11 @@ def _short(key: str, keys: Sequence[str]) -> str:
 
 
 def _one_line(text: str) -> str:
-    return re.sub(r"\s+", " ", text).strip()[:200]
+    return re.sub(r"\s+", " ", printable(text)).strip()[:_LONGEST_CELL]
 
 
 def _markdown(table: Sequence[Sequence[str]]) -> str:
-    cells = [[cell.replace("|", "\\|") for cell in row] for row in table]
+    cells = [[_MARKUP.sub(r"\\\g<0>", cell) for cell in row] for row in table]
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
     lines = ["| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |" for row in cells]
     lines.insert(1, "|" + "|".join("-" * (w + 2) for w in widths) + "|")
@@ -134,20 +149,29 @@ def _markdown(table: Sequence[Sequence[str]]) -> str:
 
 def _latex(table: Sequence[Sequence[str]]) -> str:
     escaped = [[_escaped(cell) for cell in row] for row in table]
-    lines = [" & ".join(row) + r" \\" for row in escaped]
+    # After a line's end a bracket would be its optional argument.
+    lines = [("{}" if row[0].startswith(("[", "*")) else "") + " & ".join(row) + r" \\" for row in escaped]
     body = [r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"]
     return "\n".join([rf"\begin{{tabular}}{{{'l' * len(table[0])}}}", *body, r"\end{tabular}"]) + "\n"
 
 
 def _escaped(text: str) -> str:
-    special = {c: f"\\{c}" for c in "&%$#_{}"} | {"\\": r"\textbackslash{}", "±": r"$\pm$", "~": r"\textasciitilde{}"}
-    return "".join(special.get(c, c) for c in text)
+    return "".join(_LATEX.get(c, c) for c in text)
 
 
 def _csv(table: Sequence[Sequence[str]]) -> str:
     out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows(table)
+    csv.writer(out, lineterminator="\n").writerows([_no_formula(cell) for cell in row] for row in table)
     return out.getvalue()
+
+
+def _no_formula(cell: str) -> str:
+    """Return ``cell``, quoted where a spreadsheet would run it as a formula; a number is none."""
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell
+    return cell
 
 
 FORMATS: dict[str, Callable[[Sequence[Sequence[str]]], str]] = {

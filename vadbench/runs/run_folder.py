@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from vadbench.errors import DataError
 from vadbench.files import clear_leftovers, unwritable, write_atomically
 from vadbench.runs.provenance import environment, now
+from vadbench.untrusted import read_json
 
 SCHEMA_VERSION = 1
 
@@ -56,23 +57,21 @@ class RunFolder:
     def mark(self) -> dict[str, Any]:
         """Return what an unfinished run says of itself: state, host, pid, since, reason; empty if it says nothing."""
         try:
-            mark = json.loads((self.path / "state.json").read_text())
-        except (OSError, ValueError):
+            return read_json(self.path / "state.json")
+        except DataError:
             return {}
-        return mark if isinstance(mark, dict) else {}
 
     def _said(self) -> str:
-        return "complete" if self.complete else str(self.mark().get("state", "absent"))
+        said = self.mark().get("state")
+        return "complete" if self.complete else said if said in ("running", "failed", "interrupted") else "absent"
 
     def read(self) -> dict[str, Any]:
-        """Return the record of a complete run; DataError if the run is not complete."""
+        """Return the record of a complete run; DataError if there is none that can be read."""
         if not self.complete:
             raise DataError(
                 f"{self.path}: no complete run there (state: {self.state}). Give the folder or the id of a run."
             )
-        record = json.loads((self.path / "run.json").read_text())
-        assert isinstance(record, dict)
-        return record
+        return read_json(self.path / "run.json")
 
     def begin(self, config_yaml: str, overrides: list[str]) -> None:
         """Make the folder, mark it as running, write what is known before the work."""

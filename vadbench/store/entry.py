@@ -19,13 +19,13 @@ from typing import Any
 
 import numpy as np
 
-from vadbench.files import clear_leftovers, digest_of, left_behind, replacing, write_atomically
+from vadbench.files import clear_leftovers, digest_of, file_state, left_behind, replacing, write_atomically
 from vadbench.store import arrays as array_file
 
 log = logging.getLogger(__name__)
 
 _HOST = socket.gethostname()
-_verified: dict[Path, tuple[int, int]] = {}  # data file to (size, mtime): its digest was checked by this process
+_verified: dict[Path, tuple[int, ...]] = {}  # data file to its state when this process last checked its digest
 
 
 @dataclass(frozen=True)
@@ -89,12 +89,12 @@ class Entry:
         if note is None:
             return "its manifest can't be read"
         try:
-            stat = self.data.stat()
+            mark = file_state(self.data)
+            size = self.data.stat().st_size
         except FileNotFoundError:
             return "its data file is missing"
-        if stat.st_size != note["bytes"]:
-            return f"it has {stat.st_size} bytes, not {note['bytes']}"
-        mark = (stat.st_size, stat.st_mtime_ns)
+        if size != note["bytes"]:
+            return f"it has {size} bytes, not {note['bytes']}"
         if fresh or _verified.get(self.data) != mark:
             if digest_of(self.data) != note["sha256"]:
                 return "its digest differs from its manifest"
@@ -112,8 +112,7 @@ class Entry:
         self.manifest.unlink(missing_ok=True)
         with replacing(self.data) as file:
             sha, size = array_file.write(file, content, types)
-        stat = self.data.stat()
-        _verified[self.data] = (stat.st_size, stat.st_mtime_ns)
+        _verified[self.data] = file_state(self.data)
         full = {
             **note,
             "key": self.key,

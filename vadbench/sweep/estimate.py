@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from vadbench.errors import DataError
+from vadbench.runs.run_folder import RunFolder
 from vadbench.store.entry import entries
 from vadbench.store.key import canonical, digest
+from vadbench.untrusted import damage
 
 _EXTRACTION = ("load", "extract_train", "extract_test")
 
@@ -67,10 +69,11 @@ def _point_seconds(results: Path) -> dict[tuple[str, str], list[float]]:
     found: dict[tuple[str, str], list[float]] = {}
     for path in results.glob("runs/*/*/*/run.json"):
         try:
-            timings = json.loads(path.read_text())["timings"]
-        except (OSError, ValueError, KeyError):
+            with damage(path.parent):
+                timings = RunFolder(path.parent).read()["timings"]
+                seconds = sum(float(value) for name, value in timings.items() if name not in _EXTRACTION)
+        except DataError:  # the points say so
             continue
-        seconds = sum(float(value) for name, value in timings.items() if name not in _EXTRACTION)
         dataset, model = path.parts[-4:-2]
         for key in ((dataset, model), ("", model)):
             found.setdefault(key, []).append(seconds)

@@ -29,6 +29,7 @@ from vadbench.sweep.mirroring import SweepMirror
 from vadbench.sweep.outdated import outdated
 from vadbench.sweep.points import Point, expand
 from vadbench.sweep.sweep_folder import SweepFolder, Task, Work
+from vadbench.untrusted import require_plain
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ def run(words: list[str]) -> int:
     sweep = Sweep(words, points)
     try:
         require_writable(sweep.folder.path)
+        require_plain(sweep.folder.path)
         code = sweep.run()
     except OSError as error:
         raise unwritable(f"the sweep folder {sweep.folder.path}", error) from error

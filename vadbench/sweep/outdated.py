@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from vadbench.data.registry import dataset_digest, label_digest
+from vadbench.errors import DataError
 from vadbench.experiment.record import plugins
 from vadbench.runs.run_folder import SCHEMA_VERSION, RunFolder
 from vadbench.sweep.inventory import Item
+from vadbench.untrusted import damage
 
 
 def outdated(items: Sequence[Item], record: Mapping[str, Any], results: Path) -> list[str]:
@@ -22,8 +24,12 @@ def outdated(items: Sequence[Item], record: Mapping[str, Any], results: Path) ->
         if known in (None, item.fingerprint):
             continue
         for path in results.glob(f"runs/*/*/{known}"):
-            if RunFolder(path).complete:
-                points.setdefault(_reason(RunFolder(path).read(), item), []).append(item.point.label)
+            try:
+                with damage(path):
+                    reason = _reason(RunFolder(path).read(), item)
+            except DataError:  # it is no complete run
+                continue
+            points.setdefault(reason, []).append(item.point.label)
     return [
         f"{len(labels)} complete runs of an earlier start don't count, {reason}; they stay: {', '.join(labels)}"
         for reason, labels in points.items()

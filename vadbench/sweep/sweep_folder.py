@@ -21,11 +21,13 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from vadbench.config.schema import no_settings
-from vadbench.errors import VadbenchError
+from vadbench.errors import DataError, VadbenchError
 from vadbench.files import clear_leftovers, write_atomically
 from vadbench.runs.provenance import now
+from vadbench.runs.sweep_record import read_sweep
 from vadbench.store.key import digest
 from vadbench.sweep.inventory import Item
+from vadbench.untrusted import component, read_json
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +81,8 @@ class SweepFolder:
         """Return the folder of the sweep over ``items``: the same points, the same folder, whoever launches them."""
         config, how = items[0].point.config, no_settings()
         words = [sorted(w for w in item.point.words if not w.lstrip("+~").startswith(how)) for item in items]
-        return cls(results / "sweeps" / f"{config.dataset.name}-{config.model.name}-{digest(sorted(words))[:8]}")
+        name = f"{config.dataset.name}-{config.model.name}-{digest(sorted(words))[:8]}"
+        return cls(results / "sweeps" / component(name))
 
     @property
     def id(self) -> str:
@@ -139,18 +142,19 @@ class SweepFolder:
     def fault(self, words: Sequence[str]) -> str | None:
         """Return why the point ``words`` failed outside its run folder; None if it did not."""
         try:
-            reason = json.loads((self.path / "faults" / f"{digest(list(words))[:16]}.json").read_text())["reason"]
-        except (OSError, ValueError, KeyError):
+            said = read_json(self.path / "faults" / f"{digest(list(words))[:16]}.json")
+        except DataError:
             return None
-        return str(reason)
+        return str(said["reason"]) if "reason" in said else None
 
     def read(self) -> dict[str, Any]:
         """Return the record, empty if there is none."""
         try:
-            record = json.loads((self.path / "sweep.json").read_text())
-        except (OSError, ValueError):
+            return read_sweep(self.path)
+        except DataError as error:
+            if (self.path / "sweep.json").exists():
+                log.warning("The record of this sweep is made anew: %s", error)
             return {}
-        return record if isinstance(record, dict) else {}
 
     def write(self, command: Sequence[str], rows: Sequence[dict[str, Any]], mirrored: str | None) -> None:
         """Write the record, unless it says so already."""

@@ -20,6 +20,7 @@ from filelock import FileLock
 
 from vadbench.config.schema import TrackingConfig
 from vadbench.tracking.run_entry import CONTENT, FINGERPRINT, RunEntry, dataset_digest, experiment_of, read_entry
+from vadbench.untrusted import component
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +137,9 @@ class Mirror:
             if found is not None and found.lifecycle_stage == "deleted":
                 self._client.restore_experiment(found.experiment_id)
             # Only this machine's store knows where this machine's files are; a server has its own place for them.
-            place = None if self._local is None else (self._local / "artifacts" / quote(name, safe=" ")).as_uri()
+            place = (
+                None if self._local is None else (self._local / "artifacts" / quote(component(name), safe=" ")).as_uri()
+            )
             self._experiments[name] = (
                 found.experiment_id if found else self._client.create_experiment(name, artifact_location=place)
             )

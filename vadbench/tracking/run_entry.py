@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from vadbench.config.schema import without
+from vadbench.errors import DataError
 from vadbench.files import digest_of
 from vadbench.runs.run_folder import RunFolder, leaves
+from vadbench.untrusted import damage, plain_files, printable, read_config, read_json
 
 FINGERPRINT = "vadbench.fingerprint"
 """Tag by which an entry is found again."""
@@ -66,16 +65,22 @@ def safe_name(name: str) -> str:
 
 
 def read_entry(folder: Path) -> RunEntry | None:
-    """Return the entry of a run folder in any state but running; None if there is nothing to tell yet."""
-    record = _json(folder / "run.json")
-    if record is not None:
-        return _of_complete(folder, record)
-    state = RunFolder(folder).state
-    return _of_unfinished(folder, state) if state in _STATUS else None
+    """Return the entry of a run folder in any state but running; None if there is nothing to tell yet.
+
+    Raises
+    ------
+    DataError: it does not hold what a run writes.
+    """
+    with damage(folder):
+        run = RunFolder(folder)
+        if run.complete:
+            return _of_complete(folder, run.read())
+        state = run.state
+        return _of_unfinished(folder, state) if state in _STATUS else None
 
 
 def _of_complete(folder: Path, record: Mapping[str, Any]) -> RunEntry:
-    config = _yaml(folder / "config.yaml")
+    config = _read(read_config, folder / "config.yaml")
     names = {k: v for k, v in record.get("names", {}).items() if v is not None}
     metrics, undefined = _numbers(record.get("metrics", {}))
     rivals, _ = _numbers(record.get("baselines", {}), "baseline/")
@@ -84,8 +89,10 @@ def _of_complete(folder: Path, record: Mapping[str, Any]) -> RunEntry:
     data = dict(record.get("dataset", {}))
     end = _milliseconds(record.get("created")) or int((folder / "run.json").stat().st_mtime * 1000)
     return RunEntry(
-        experiment=str(_chosen(config, "experiment") or data.get("name") or names.get("dataset") or _data_set(folder)),
-        name=_chosen(config, "run_name") or _title(names, config, record.get("seed")),
+        experiment=_text(
+            _chosen(config, "experiment") or data.get("name") or names.get("dataset") or _data_set(folder), _KEY
+        ),
+        name=_text(_chosen(config, "run_name") or _title(names, config, record.get("seed")), _KEY),
         status="FINISHED",
         start_ms=end - int(1000 * sum(timings.values())),
         end_ms=end,
@@ -98,12 +105,12 @@ def _of_complete(folder: Path, record: Mapping[str, Any]) -> RunEntry:
 
 
 def _of_unfinished(folder: Path, state: str) -> RunEntry:
-    mark = _json(folder / "state.json", {})
-    config = _yaml(folder / "config.yaml")
+    mark = RunFolder(folder).mark()
+    config = _read(read_config, folder / "config.yaml")
     names = {"model": folder.parent.name, "dataset": _data_set(folder)}
     began = _milliseconds(mark.get("since")) or int((folder / "state.json").stat().st_mtime * 1000)
     tags = {
-        FINGERPRINT: folder.name,
+        FINGERPRINT: tag_value(folder.name),
         CONTENT: _digest(folder / "state.json"),
         "vadbench.state": state,
         "vadbench.reason": str(mark.get("reason", ""))[:_TAG],
@@ -111,8 +118,8 @@ def _of_unfinished(folder: Path, state: str) -> RunEntry:
         "vadbench.folder": str(folder),
     }
     return RunEntry(
-        experiment=_chosen(config, "experiment") or names["dataset"],
-        name=_chosen(config, "run_name") or _title(names, config, config.get("seed")),
+        experiment=_text(_chosen(config, "experiment") or names["dataset"], _KEY),
+        name=_text(_chosen(config, "run_name") or _title(names, config, config.get("seed")), _KEY),
         status=_STATUS[state],
         start_ms=began,
         end_ms=int((folder / "state.json").stat().st_mtime * 1000),
@@ -125,7 +132,8 @@ def _of_unfinished(folder: Path, state: str) -> RunEntry:
 
 def experiment_of(folder: Path) -> str:
     """Return the experiment of a run folder that may hold nothing to tell yet."""
-    return _chosen(_yaml(folder / "config.yaml"), "experiment") or _data_set(folder)
+    with damage(folder):
+        return _text(_chosen(_read(read_config, folder / "config.yaml"), "experiment") or _data_set(folder), _KEY)
 
 
 def _chosen(config: Mapping[str, Any], key: str) -> str | None:
@@ -158,7 +166,7 @@ def _tags(folder: Path, record: Mapping[str, Any], data: Mapping[str, Any], unde
     source = record.get("provenance", {})
     weights = [f"{w.get('part')}: {w.get('name')} {str(w.get('digest') or '')[:12]}" for w in record.get("weights", [])]
     tags = {
-        FINGERPRINT: str(record.get("fingerprint", folder.name)),
+        FINGERPRINT: tag_value(folder.name),  # the record may name another run, whose entry this one would replace
         CONTENT: _digest(folder / "run.json"),
         "vadbench.state": "complete",
         "vadbench.git_sha": source.get("git_sha"),
@@ -169,7 +177,7 @@ def _tags(folder: Path, record: Mapping[str, Any], data: Mapping[str, Any], unde
         "vadbench.comparable": data.get("comparable", False),
         "vadbench.warnings": "; ".join(map(str, record.get("warnings", []))),
         "vadbench.undefined": ", ".join(undefined),
-        "vadbench.host": _json(folder / "environment.json", {}).get("host"),
+        "vadbench.host": _read(read_json, folder / "environment.json").get("host"),
         "vadbench.folder": folder,
     }
     return {k: str(v)[:_TAG] for k, v in tags.items() if v is not None and v != ""}
@@ -197,11 +205,9 @@ def _numbers(metrics: Mapping[str, Any], prefix: str = "") -> tuple[dict[str, fl
 
 def _files(folder: Path) -> Iterator[Path]:
     """Files of a run that belong into a tracking store: not the state, not what is hidden, not score maps."""
-    for path in sorted(folder.rglob("*")):
-        relative = path.relative_to(folder)
-        wanted = relative.parts[0] != "maps" and path.name not in _NOT_FILES
-        hidden = any(part.startswith(".") for part in relative.parts)
-        if wanted and not hidden and path.is_file() and path.stat().st_size <= _LARGE_BYTES:
+    for path in plain_files(folder):
+        wanted = path.relative_to(folder).parts[0] != "maps" and path.name not in _NOT_FILES
+        if wanted and path.stat().st_size <= _LARGE_BYTES:
             yield path
 
 
@@ -225,16 +231,18 @@ def _digest(path: Path) -> str:
     return digest_of(path)[:16]
 
 
-def _json(path: Path, default: Any = None) -> Any:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
-        return default
+def tag_value(name: str) -> str:
+    """Return ``name`` as it can stand between quotation marks in a condition of a search."""
+    return re.sub(r"['\"`\\]", "_", printable(name))
 
 
-def _yaml(path: Path) -> dict[str, Any]:
+def _text(value: Any, longest: int) -> str:
+    return printable(str(value))[:longest]
+
+
+def _read(reader: Callable[[Path], dict[str, Any]], path: Path) -> dict[str, Any]:
+    """Return what a file holds, nothing where it can't be read: an entry can do without it."""
     try:
-        values = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError):
+        return reader(path)
+    except DataError:
         return {}
-    return values if isinstance(values, dict) else {}

@@ -161,7 +161,7 @@ def _read_text(path: Path) -> np.ndarray:
 
 
 def _folder(path: Path, column: Column) -> Values:
-    files = sorted(path.glob("*.npy"), key=lambda file: natural(file.stem))
+    files = sorted((f for f in path.glob("*.npy") if f.is_file()), key=lambda file: natural(file.stem))
     if files:
         return Values(str(path), by_video={file.stem: _vector(load_npy(file), str(file)) for file in files})
     masks = sorted(path.glob("*_label.mat"), key=lambda file: natural(file.stem)) if column == "label" else []

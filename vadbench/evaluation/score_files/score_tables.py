@@ -27,7 +27,9 @@ def read_frame_table(path: Path, rows: int | None = None) -> pd.DataFrame:
         raise DataError(f"{path}: it is empty; its first line must name the columns.") from None
     except UnicodeDecodeError:
         raise DataError(f"{path}: it is not UTF-8 text; save it as UTF-8.") from None
-    except ValueError as error:  # pandas' parser and pyarrow raise kinds of it
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # pandas and pyarrow raise anything where a file is damaged
         kind = path.suffix.lower()[1:]
         raise DataError(f"{path}: it can't be read as {kind}: {' '.join(str(error).split())}") from None
     return table.rename(columns={name: str(name).strip().lower() for name in table.columns})
