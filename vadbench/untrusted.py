@@ -107,10 +107,11 @@ def plain_file(path: Path, max_bytes: int) -> Iterator[IO[bytes]]:
         linked = isinstance(error, OSError) and error.errno == errno.ELOOP
         said = "it is a link, which is not followed" if linked else getattr(error, "strerror", None) or str(error)
         raise DataError(f"{path}: it can't be read ({said})") from None
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(handle)
+        raise DataError(f"{path}: it can't be read (it is no regular file)")
     with os.fdopen(handle, "rb") as file:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
-            raise DataError(f"{path}: it can't be read (it is no regular file)")
         if found.st_size > max_bytes:
             raise DataError(f"{path}: it is not read, because it has {found.st_size} bytes, more than {max_bytes}")
         yield file

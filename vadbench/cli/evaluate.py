@@ -153,7 +153,7 @@ def _read(words: argparse.Namespace) -> Aligned:
     if words.offset < 0:
         raise ConfigError(f"--offset {words.offset}: the number of frames that lack a score is 0 or more.")
     if words.labels is None and not has_labels(words.scores):
-        raise ConfigError("--labels is needed: SCORES holds no column of labels.")
+        raise ConfigError(f"--labels is needed: {words.scores} holds no column of labels.")
     scores = read_values(words.scores, "score", words.array)
     lengths = _lengths(words.lengths) if words.lengths else None
     notes: list[str] = []

@@ -6,6 +6,7 @@ import hashlib
 import os
 import pickle
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -16,7 +17,7 @@ import torch
 from tests.backbones import FACTS
 from vadbench.backbones.base import Checkpoint, Facts
 from vadbench.backbones.weights import Weights, find, fitted, read, weights_files
-from vadbench.backbones.weights_file import search_folders
+from vadbench.backbones.weights_file import digest_of, search_folders
 from vadbench.errors import WeightsError
 
 CONTENT = b"weights" * 1000
@@ -129,6 +130,18 @@ def test_a_damaged_file_on_disk_is_refused_and_left_to_the_user(folders: Path) -
     file.write_bytes(CONTENT)  # mended: no stale digest
     os.utime(file, ns=(1, 1))
     assert find("net", published("http://127.0.0.1:1/good.pth"), "pretrained", 0).digest == DIGEST
+
+
+def test_a_file_that_was_changed_in_place_has_another_digest(tmp_path: Path) -> None:
+    """Also where its size is the same and its modification time was set back."""
+    file = tmp_path / "weights.pth"
+    file.write_bytes(b"one")
+    before, first = file.stat(), digest_of(file)
+    time.sleep(0.02)  # a tick of the clock of the file system
+    with file.open("r+b") as handle:
+        handle.write(b"two")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert digest_of(file) == hashlib.sha256(b"two").hexdigest() != first
 
 
 def test_a_publisher_without_digests_gets_the_digest_recorded(folders: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 import sys
 import textwrap
@@ -136,6 +137,39 @@ def test_arrays_without_a_manifest_are_not_an_entry(tmp_path):
     assert list(entries(tmp_path)) == []
     FeatureStore(tmp_path).get(extractor, video())
     assert len(extractor.calls) == 2
+
+
+def test_an_entry_is_not_complete_while_its_arrays_are_replaced(tmp_path, monkeypatch):
+    """A manifest that outlived its arrays would describe others."""
+    FeatureStore(tmp_path).get(Rows(), video())
+    entry, write, complete = _only(tmp_path), entry_module.array_file.write, []
+
+    def watched(*args):
+        complete.append(entry.complete())
+        return write(*args)
+
+    monkeypatch.setattr(entry_module.array_file, "write", watched)
+    entry.write({"x": np.zeros(3)}, {})
+    assert complete == [False] and entry.complete()
+
+
+@pytest.mark.parametrize("how", ["in place", "replaced"])
+def test_other_bytes_of_the_same_size_and_time_are_noticed(tmp_path, how):
+    """Within one process, which has read the digest already."""
+    extractor = Rows()
+    FeatureStore(tmp_path).get(extractor, video())
+    data = _only(tmp_path).data
+    sound, before = data.read_bytes(), data.stat()
+    assert _only(tmp_path).fault() is None
+    harmed = sound[:-4] + b"\x00\x00\x80\x3f"
+    if how == "replaced":
+        (tmp_path / "other").write_bytes(harmed)
+        (tmp_path / "other").replace(data)
+    else:
+        with data.open("r+b") as file:
+            file.write(harmed)
+    os.utime(data, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert _only(tmp_path).fault() == "its digest differs from its manifest"
 
 
 @pytest.mark.parametrize("moment", ["extract", "arrays", "before manifest", "manifest"])

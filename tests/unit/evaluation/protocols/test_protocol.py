@@ -206,6 +206,29 @@ def test_gaussian_is_a_mirrored_window_of_four_sigma():
     np.testing.assert_allclose(one(protocol, scores), expected, atol=1e-12)
 
 
+def _slowly_smoothed(scores, sigma, past):
+    """One frame after the other: neighbours up to 4 sigma away, mirrored at the ends, or only those before."""
+    reach, n = int(4 * sigma + 0.5), len(scores)
+    mirrored = [*range(n), *range(n - 1, -1, -1)]
+    smoothed = []
+    for t in range(n):
+        offsets = range(-min(reach, t), 1) if past else range(-reach, reach + 1)
+        weights = [np.exp(-0.5 * (k / sigma) ** 2) for k in offsets]
+        values = [scores[mirrored[(t + k) % (2 * n)]] for k in offsets]
+        smoothed.append(sum(w * v for w, v in zip(weights, values, strict=True)) / sum(weights))
+    return smoothed
+
+
+@pytest.mark.parametrize("sigma", [0.3, 0.5, 1.0, 1.5])
+@pytest.mark.parametrize("window", ["both", "past"])
+def test_a_window_of_one_frame_and_less_smooths_too(sigma, window):
+    scores = np.random.default_rng(4).random(12)
+    step = {"kind": "gaussian", "sigma": sigma, "window": window}
+    smoothed = one(made_of(step, causal=window == "past"), scores)
+    assert np.allclose(smoothed, _slowly_smoothed(scores, sigma, window == "past"), rtol=0, atol=1e-12)
+    assert np.abs(smoothed - scores).max() > (0.2 if sigma >= 1 else 1e-4)
+
+
 def test_past_window_sees_no_future_and_keeps_constants():
     protocol = load_protocol("gaussian_causal")
     scores = np.random.default_rng(0).random(30)
