@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
 from pathlib import Path
@@ -71,3 +72,53 @@ def test_the_architecture_page_has_the_packages_in_the_order_of_imports() -> Non
     assert packages <= place.keys(), packages - place.keys()
     ordered = [name for names in ORDER for name in sorted(names) if name in place]
     assert [place[name] for name in ordered] == sorted(place[name] for name in ordered)
+
+
+ASSERTING = re.compile(r"np\.testing\.|testing\.check_|pytest\.(raises|warns|fail)\b|.*\.assert_")
+
+
+def asserting(tree: ast.Module, known: dict[str, set[str]]) -> set[str]:
+    """Names of the functions of a module that assert something: themselves, or through one of this module or of
+    ``known`` (module to the names of such functions in it)."""
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    found = {a.asname or a.name for node in imports for a in node.names if a.name in known.get(node.module or "", ())}
+    while more := {f.name for f in functions if f.name not in found and can_fail(f, found)}:
+        found |= more
+    return found
+
+
+def can_fail(function: ast.FunctionDef, helpers: set[str]) -> bool:
+    """Whether a function asserts something itself, or by what it calls."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            in_process = any(word.arg == "check" and ast.unparse(word.value) == "True" for word in node.keywords)
+            if in_process or called in helpers or ASSERTING.match(called):
+                return True
+        elif isinstance(node, ast.Assert):
+            return True
+    return False
+
+
+def without_assertion(modules: dict[str, ast.Module]) -> list[str]:
+    """Tests that nothing but a crash can fail."""
+    known: dict[str, set[str]] = {}
+    while (more := {name: asserting(tree, known) for name, tree in modules.items()}) != known:
+        known = more
+    tests = [
+        (name, node) for name, tree in modules.items() for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)
+    ]
+    return [f"{name}.{t.name}" for name, t in tests if t.name.startswith("test_") and t.name not in known[name]]
+
+
+def test_every_test_asserts_something() -> None:
+    paths = {".".join(path.relative_to(REPO).with_suffix("").parts): path for path in (REPO / "tests").rglob("*.py")}
+    assert without_assertion({name: ast.parse(path.read_text()) for name, path in paths.items()}) == []
+
+
+def test_a_test_without_an_assertion_is_found() -> None:
+    one = "from tests.two import f\ndef test_a():\n    f()\ndef test_b():\n    check = print\n    check(1)\n"
+    two = "def f():\n    g()\ndef g():\n    assert 1\ndef check():\n    assert 2\n"
+    modules = {"tests.one": ast.parse(one), "tests.two": ast.parse(two)}
+    assert without_assertion(modules) == ["tests.one.test_b"]

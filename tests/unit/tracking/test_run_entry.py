@@ -97,6 +97,7 @@ def test_any_name_becomes_one_that_mlflow_takes(name):
     from mlflow.utils.validation import _validate_metric_name, _validate_param_name, _validate_tag_name
 
     cleaned = safe_name(name)
+    assert 1 <= len(cleaned) <= 250 and safe_name(cleaned) == cleaned
     for check in (_validate_metric_name, _validate_param_name, _validate_tag_name):
         check(cleaned)
 
