@@ -73,7 +73,9 @@ def damage(folder: Path) -> Iterator[None]:
     except Exception as error:
         log.debug("%s", folder, exc_info=True)
         said = printable(f"{type(error).__name__}: {error}").partition("\n")[0][:200]
-        raise DataError(f"{folder}: it does not hold what a run writes ({said}). It is damaged, or no run.") from error
+        raise DataError(
+            f"{folder}: it does not hold what vadbench writes there ({said}). It is damaged, or something else."
+        ) from error
 
 
 def plain_files(folder: Path, hidden: bool = False) -> Iterator[Path]:

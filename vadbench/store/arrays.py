@@ -110,6 +110,13 @@ def write(
 
 def read(path: Path) -> dict[str, np.ndarray]:
     """Return the arrays of a file, read-only and memory-mapped; ValueError if it is not a whole safetensors file."""
+    try:
+        return _read(path)
+    except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"{path} has a header that says no arrays ({type(error).__name__}: {error})") from None
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size < 8:

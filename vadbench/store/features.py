@@ -23,6 +23,7 @@ from vadbench.store.key import derived_key, feature_key
 from vadbench.store.prune import prune
 from vadbench.store.remote import Remote, is_remote, local_copy
 from vadbench.store.spool import Spool, spool
+from vadbench.untrusted import damage
 
 log = logging.getLogger(__name__)
 
@@ -263,7 +264,8 @@ class FeatureStore:
         for entry in entries:
             faults = (entry.note() or {}).get("faults", {})
             if faults:
-                recall({int(frame): message for frame, message in faults.items()})
+                with damage(entry.manifest):
+                    recall({int(frame): str(message) for frame, message in faults.items()})
 
     def _open(self, entries: Mapping[str, Entry], extractor: Extractor | None = None) -> dict[str, Features]:
         """Those of ``entries`` that are complete and sound, from disk or, failing that, from the remote store; and that

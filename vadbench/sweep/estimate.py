@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -23,9 +24,11 @@ class Experience:
         self._frames: dict[str, float] = {}
         self._seconds: dict[str, float] = {}
         for note in _notes(store):
-            for key in _keys(note.get("spec", {})):
-                self._seconds[key] = self._seconds.get(key, 0.0) + float(note["seconds"])
-                self._frames[key] = self._frames.get(key, 0.0) + float(note["video"]["n_frames"])
+            with suppress(KeyError, TypeError, ValueError, AttributeError):  # a damaged note is no experience
+                seconds, frames = float(note["seconds"]), float(note["video"]["n_frames"])
+                for key in _keys(note.get("spec", {})):
+                    self._seconds[key] = self._seconds.get(key, 0.0) + seconds
+                    self._frames[key] = self._frames.get(key, 0.0) + frames
         self._points = _point_seconds(results)
 
     def extraction(self, outputs: Mapping[str, Mapping[str, Any]], frames: int) -> float | None:

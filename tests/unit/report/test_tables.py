@@ -318,3 +318,68 @@ def test_the_level_of_fuvas_is_one_column(tmp_path):
         (folders[-1] / "config.yaml").write_text(yaml.safe_dump(config))
     header = _table(format_rows(rows(folders), "markdown", None))[0]
     assert "pca_level" in header and "level" not in header
+
+
+FORMULA = "=cmd|'/c calc'!A0"
+
+
+def _hostile(results: Path) -> None:
+    names = {
+        "dataset": FORMULA,
+        "model": "a|b\x1b[2J\n<script>`x`*",
+        "backbone": "@SUM(1)",
+        "layer": "-1+2",
+        "protocol": "+x",
+    }
+    for key, level in (("k", -0.5), ("j", 0.5)):
+        _write(results, key, level=level, names=names, weights=[{"part": "b", "name": "\t=1"}])
+    _write(results, "usual")
+
+
+def test_a_text_that_a_spreadsheet_would_run_is_quoted_and_a_number_is_not(tmp_path):
+    _hostile(tmp_path)
+    text = format_rows(rows(find_runs(tmp_path)), "csv", None)
+    header, *cells = csv.reader(io.StringIO(text))
+    shown = [dict(zip(header, row, strict=True)) for row in cells]
+    hostile = next(row for row in shown if row["dataset"].startswith("'"))
+    assert hostile["dataset"] == f"'{FORMULA}"
+    assert (hostile["backbone"], hostile["layer"], hostile["protocol"]) == ("'@SUM(1)", "'-1+2", "'+x")
+    assert hostile["weights"] == "'=1"
+    assert {row["model.pca_level"] for row in shown} >= {"-0.5"}
+    for cell in (cell for row in (header, *cells) for cell in row):
+        assert not cell.startswith(("=", "+", "@", "\t", "\r")) and "\x1b" not in cell and "\n" not in cell
+
+
+def test_markdown_and_latex_are_escaped(tmp_path):
+    _hostile(tmp_path)
+    found = rows(find_runs(tmp_path))
+    text = format_rows(found, "markdown", None)
+    assert "a\\|b \\<script>\\`x\\`\\*" in text and "\x1b" not in text
+    assert len(text.splitlines()) == 5  # header, rule, three rows
+    assert "ucsd_ped2" in text
+    latex = format_rows(found, "latex", None)
+    assert r"a\textbar{}b \textless{}script\textgreater{}" in latex
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("x_y", "x_y"),
+        ("__x__", r"\_\_x\_\_"),
+        ("![a](http://x)", r"![a\](http://x)"),
+        ("[1, 2]", "[1, 2]"),
+        ("a\\", r"a\\"),
+    ],
+)
+def test_what_markdown_reads_as_markup_is_escaped(tmp_path, name, shown):
+    folder = _write(tmp_path, "k", names={"dataset": name, "model": "fuvas"})
+    assert f"| {shown} " in format_rows(rows([folder]), "markdown", None)
+
+
+def test_a_folder_that_can_not_be_read_is_named_and_left_out(tmp_path, caplog):
+    sound, broken = _write(tmp_path, "sound"), _write(tmp_path, "broken")
+    for text in ("", "[]", '{"names": 3}', '{"names": {}}'):
+        caplog.clear()
+        (broken / "run.json").write_text(text)
+        assert [row.folders for row in rows([broken, sound])] == [(sound,)]
+        assert str(broken) in caplog.text

@@ -238,3 +238,43 @@ def test_tracking_does_not_touch_the_programs_logging(results):
     log_run(write_run(results), MLFLOW)
     assert (logging.getLogger().level, list(logging.getLogger().handlers)) == before
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
+
+
+def test_a_foreign_name_of_a_data_set_is_no_path(results):
+    """The files of a run stay below the store, whatever its record calls its dataset."""
+    root = results / "inner"
+    (root / "results").mkdir(parents=True)
+    shutil.copytree(results / "tracking", root / "results" / "tracking")
+    for name in ("../../../X", "..", "/tmp/x", "%2e%2e%2f%2e%2e%2fX"):
+        write_run(root / "results", fingerprint=f"{len(name):016x}", dataset={"name": name, "digest": "d"})
+    tally = sync(root / "results", MLFLOW)
+    assert tally["mirrored"] == 4 and not tally["failed"]
+    assert sorted(path.name for path in results.iterdir()) == ["inner", "tracking"]
+    assert [path.name for path in root.iterdir()] == ["results"]
+    assert sorted(path.name for path in (root / "results").iterdir()) == ["runs", "tracking"]
+    artifacts = root / "results" / "tracking" / "artifacts"
+    assert len(list(artifacts.iterdir())) == 4 and len(list(artifacts.glob("*/*/artifacts/run.json"))) == 4
+
+
+def test_files_behind_links_are_not_mirrored_and_a_broken_folder_keeps_no_other_out(results, caplog):
+    (results / "secret.png").write_bytes(b"secret")
+    folder, broken = write_run(results), write_run(results, fingerprint="e" * 16)
+    (folder / "leak.png").symlink_to(results / "secret.png")
+    (folder / "more").symlink_to(results, target_is_directory=True)
+    (broken / "run.json").write_text('{"metrics": [')
+    (results / "runs" / "synthetic" / "fuvas" / ("f" * 16)).symlink_to(folder)
+    tally = sync(results, MLFLOW)
+    assert (tally["mirrored"], tally["failed"]) == (1, 1)
+    assert str(broken) in caplog.text
+    names = {path.name for path in (results / "tracking").rglob("*")}
+    assert "curve.png" in names and "leak.png" not in names and "secret.png" not in names
+
+
+def test_a_record_can_not_replace_the_entry_of_another_run(results):
+    write_run(results, auroc=0.75)
+    assert sync(results, MLFLOW)["mirrored"] == 1
+    foreign = write_run(results, fingerprint="b" * 16, auroc=0.1)
+    text = (foreign / "run.json").read_text().replace("b" * 16, "a" * 16)
+    (foreign / "run.json").write_text(text)
+    assert sync(results, MLFLOW)["mirrored"] == 1
+    assert sorted(run.data.metrics["frame_auroc_micro"] for run in _runs(results)) == [0.1, 0.75]
