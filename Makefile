@@ -46,6 +46,15 @@ test-lowest: install ## the default tests with the lowest allowed versions on th
 	$(BIN)/uv pip install --quiet --resolution lowest-direct -p $(LOWEST)/bin/python -e '.[dev]'
 	$(LOWEST)/bin/python -m pytest -n 2 --dist loadgroup -m "not slow and not bench"
 
+# Such as 'vadbench.store.entry*'; all core modules (pyproject.toml, tool.mutmut) take hours.
+MODULES ?=
+
+.PHONY: mutation
+mutation: install ## which changes of the core modules no test notices (MODULES='vadbench.store.entry*': of these)
+	$(BIN)/uv pip install --quiet -p $(BIN)/python -c constraints.txt -e '.[mutation]'
+	OMP_NUM_THREADS=1 $(BIN)/mutmut run --max-children 2 $(if $(MODULES),'$(MODULES)')
+	$(BIN)/mutmut results
+
 .PHONY: bench
 bench: install ## the tests that compare times, and what FUVAS costs here (PEER=PYTHON: beside anomalib); quiet machine
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m bench
@@ -67,4 +76,4 @@ ui: install ## open MLflow on the runs in results/tracking (http://127.0.0.1:500
 
 .PHONY: clean
 clean: ## remove .venv and caches; results stay
-	rm -rf $(VENV) $(LOWEST) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .coverage*
+	rm -rf $(VENV) $(LOWEST) mutants build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .coverage*

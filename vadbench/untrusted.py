@@ -47,7 +47,7 @@ def printable(text: str) -> str:
     >>> printable("a\\x1b[31mb\\x07")
     'ab'
     """
-    return _HIDDEN.sub("", text)
+    return text if text.isprintable() else _HIDDEN.sub("", text)
 
 
 def component(name: str) -> str:

@@ -130,6 +130,29 @@ def _flip_a_bit(path: Path) -> None:
     path.write_bytes(data)
 
 
+@pytest.mark.parametrize("key", ["sha256", "bytes"])
+def test_a_manifest_that_lacks_what_the_check_needs_is_damage(tmp_path, key):
+    FeatureStore(tmp_path).get(Rows(), video())
+    entry = _only(tmp_path)
+    note = entry.note()
+    del note[key]
+    entry.manifest.write_text(json.dumps(note))
+    assert entry.note() is None and entry.fault() == "its manifest can't be read"
+    assert entry.open() is None
+
+
+def test_the_digest_of_an_entry_is_read_once_a_process_unless_asked_for(tmp_path, monkeypatch):
+    FeatureStore(tmp_path).get(Rows(), video())
+    entry, read, digest_of = _only(tmp_path), [], entry_module.digest_of
+    monkeypatch.setattr(entry_module, "digest_of", lambda path: read.append(path) or digest_of(path))
+    assert entry.fault() is None and read == []  # who wrote it knows it
+    entry_module._verified.clear()  # as in a new process
+    assert entry.fault() is entry.fault() is None and read == [entry.data]
+    assert entry.fault(fresh=True) is None and len(read) == 2
+    entry.data.unlink()
+    assert entry.fault() == "its data file is missing"
+
+
 def test_arrays_without_a_manifest_are_not_an_entry(tmp_path):
     extractor = Rows()
     FeatureStore(tmp_path).get(extractor, video())
