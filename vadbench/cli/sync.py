@@ -41,7 +41,7 @@ def run(argv: list[str]) -> int:
 
 
 def sync(results: Path, config: TrackingConfig) -> Counter[str]:
-    """Mirror every finished run under ``results``; counts by outcome: mirrored, unchanged, failed, closed.
+    """Mirror every finished run under ``results``; counts by outcome: mirrored, unchanged, left out, failed, closed.
 
     Failed and interrupted runs are mirrored as such, and replaced once they are complete. Sweeps become parents.
     """
@@ -64,6 +64,9 @@ def _put_all(mirror: Mirror, results: Path, tally: Counter[str]) -> None:
         try:
             sweep = parents.get(folder.name)
             outcome = mirror.put(folder, mirror.parent(sweep, folder) if sweep else None)
+        except DataError as error:
+            log.warning("Left out: %s", error)
+            outcome = "left out"
         except Exception as error:  # one odd folder must not keep the others out
             warn(error, f"{mirror.uri} ({folder})")
             outcome = "failed"
