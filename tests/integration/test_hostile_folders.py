@@ -207,7 +207,7 @@ def test_no_mutation_of_a_folder_makes_a_command_crash_write_elsewhere_or_run_co
 @pytest.mark.parametrize("seed", range(2, 6))
 def test_no_mutation_of_many(commands: Commands, seed: int) -> None:
     store = commands.place.root / "store"
-    for turn, said in enumerate(fuzz(commands, 250, seed)):
+    for turn, said in enumerate(fuzz(commands, 100, seed)):
         if turn % 10 == 0:  # each store is new: MLflow remembers the entries of one
             out = commands(
                 said, "sync", "--results", str(commands.place.results), "--uri", f"sqlite:///{store}{turn}.db"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -227,3 +228,11 @@ def test_an_import_to_the_right_is_found() -> None:
     assert room(PACKAGE / "data" / "video.py") == "data"
     assert imported_rooms(ast.parse("def f():\n    from vadbench.models.base import Extractor")) == {"models"}
     assert PLACE["models"] > PLACE["data"]
+
+
+@pytest.mark.parametrize("folder", ["runs", "report", "tracking"])
+def test_readers_of_run_folders_parse_nothing_themselves(folder: str) -> None:
+    """Anybody may have made what they read: vadbench.untrusted bounds it, follows no link and runs no code."""
+    parsers = re.compile(r"json\.loads?\(|read_parquet|yaml\.\w*load|np\.load|read_yaml|pickle")
+    texts = {path.name: path.read_text() for path in (PACKAGE / folder).rglob("*.py")}
+    assert {name: parsers.findall(text) for name, text in texts.items() if parsers.search(text)} == {}

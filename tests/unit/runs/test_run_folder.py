@@ -79,3 +79,23 @@ def test_a_place_that_can_not_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreError, match="can't be written"):
         RunFolder(tmp_path / "file" / "run").begin("", [])
+
+
+def test_a_link_in_place_of_a_lock_is_not_followed(tmp_path):
+    (tmp_path / "precious.txt").write_text("precious")
+    folder = RunFolder(tmp_path / "run")
+    folder.path.with_suffix(".lock").symlink_to(tmp_path / "precious.txt")
+    with pytest.raises(OSError, match=r"run\.lock"), folder.lock(timeout=0):
+        pass
+    assert (tmp_path / "precious.txt").read_text() == "precious"
+    (folder.path).mkdir()
+    (folder.path / "state.json").write_text('{"state": "running"}')
+    assert folder.state == "running"  # nobody can tell, so its mark is believed
+
+
+@pytest.mark.parametrize("state", ['"weird"', "3", "{}", "null", '"complete"'])
+def test_a_mark_that_says_no_state_is_none(tmp_path, state):
+    folder = RunFolder(tmp_path / "run")
+    folder.path.mkdir()
+    (folder.path / "state.json").write_text(f'{{"state": {state}}}')
+    assert folder.state == "absent"
