@@ -332,7 +332,8 @@ def _recorded(folder: RunFolder) -> Iterator[None]:
         _log_traceback(error)
         with suppress(OSError):  # a folder that can't be written is what the error is about
             folder.end("failed", f"{type(error).__name__}: {error}")
-        if isinstance(error, OSError) and is_full(error):
+        misplaced = isinstance(error, IsADirectoryError | NotADirectoryError)  # in the place of a file of the run
+        if isinstance(error, OSError) and (misplaced or is_full(error)):
             raise unwritable(f"the run folder {folder.path}", error) from error
         raise
     finally:

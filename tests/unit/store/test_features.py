@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 import subprocess
 import sys
 import textwrap
+import time
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -151,6 +154,19 @@ def test_the_digest_of_an_entry_is_read_once_a_process_unless_asked_for(tmp_path
     assert entry.fault(fresh=True) is None and len(read) == 2
     entry.data.unlink()
     assert entry.fault() == "its data file is missing"
+
+
+def test_an_entry_says_what_it_is_and_when_and_can_be_removed_twice(tmp_path):
+    entry = Entry(tmp_path / "new" / "store", "ab" * 32)
+    entry.write({"x": np.zeros((2, 3), np.float32)}, {"output": "a"})
+    note = entry.note()
+    assert (note["key"], note["output"], note["host"]) == (entry.key, "a", socket.gethostname())
+    assert note["arrays"] == {"x": {"shape": [2, 3], "dtype": "float32"}}
+    assert abs(time.time() - datetime.fromisoformat(note["created"]).timestamp()) < 3600
+    assert datetime.fromisoformat(note["created"]).utcoffset() == timedelta(0)
+    entry.remove()
+    entry.remove()
+    assert not entry.complete() and not entry.data.exists()
 
 
 def test_arrays_without_a_manifest_are_not_an_entry(tmp_path):
