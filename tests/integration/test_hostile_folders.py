@@ -203,7 +203,7 @@ def test_every_command_works_on_sound_folders(commands: Commands) -> None:
 def test_a_folder_in_the_place_of_a_file_is_said_by_a_run_made_again(commands: Commands, name: str) -> None:
     (commands.place.victim / name).unlink()
     (commands.place.victim / name).mkdir()
-    commands(name, *commands.place.words, "on_existing=rerun", named=commands.place.victim)
+    assert commands(name, *commands.place.words, "on_existing=rerun", named=commands.place.victim)
 
 
 def test_no_mutation_of_a_folder_makes_a_command_crash_write_elsewhere_or_run_code(commands: Commands) -> None:
@@ -215,7 +215,7 @@ def test_no_mutation_of_a_folder_makes_a_command_crash_write_elsewhere_or_run_co
 def test_no_mutation_of_many(commands: Commands, seed: int) -> None:
     store = commands.place.root / "store"
     for turn, said in enumerate(fuzz(commands, 100, seed)):
-        if turn % 10 == 0:  # each store is new: MLflow remembers the entries of one
+        if turn % 10 == 0:  # each store is new: MLflow caches the entries of one
             out = commands(
                 said, "sync", "--results", str(commands.place.results), "--uri", f"sqlite:///{store}{turn}.db"
             )
