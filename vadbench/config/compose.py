@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,11 +34,53 @@ def compose(overrides: Sequence[str]) -> RunConfig:
 
 def compose_values(overrides: Sequence[str]) -> dict[str, Any]:
     """Return the composed configuration as a plain mapping, its types not checked yet."""
+    return composition(overrides).values()
+
+
+@dataclass(frozen=True)
+class Composition:
+    """What overrides compose to, its interpolations not resolved yet.
+
+    Attributes
+    ----------
+    config: the configuration without Hydra's own node.
+    overrides: what it was composed from.
+    protocol: the protocol as a file of the user's has it; None for a packaged one.
+    """
+
+    config: DictConfig
+    overrides: tuple[str, ...]
+    protocol: dict[str, Any] | None
+
+    def changed(self, overrides: Sequence[str], settings: Mapping[str, Any]) -> Composition:
+        """Return what ``overrides`` compose to that differ in values of keys; this composition is spent."""
+        from omegaconf import OmegaConf
+
+        overrides = _through_parts(overrides)
+        with _said_plainly(overrides):
+            for key, value in settings.items():
+                OmegaConf.update(self.config, key, value, merge=True)  # as Hydra does
+        return replace(self, overrides=tuple(overrides))
+
+    def values(self) -> dict[str, Any]:
+        """Return it as a plain mapping, everything resolved; ConfigError for what can't be."""
+        from omegaconf import OmegaConf
+
+        with _said_plainly(self.overrides):
+            values = OmegaConf.to_container(self.config, resolve=True, throw_on_missing=True)
+        assert isinstance(values, dict)
+        if "experiment" in values:
+            raise ConfigError(_without_effect(self.overrides))
+        protocol, own = values["protocol"], self.protocol
+        if own is not None and any(own.get(key) != protocol.get(key) for key in ("steps", "macro")):
+            protocol["name"] = f"{protocol['name']} (modified)"
+        return {str(key): value for key, value in values.items()}
+
+
+def composition(overrides: Sequence[str]) -> Composition:
+    """Compose with Hydra; ConfigError for what does not compose."""
     from hydra import initialize_config_dir
-    from hydra.errors import HydraException
     from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
 
     from vadbench.config.part_source import register
 
@@ -48,25 +92,28 @@ def compose_values(overrides: Sequence[str]) -> dict[str, Any]:
         if name == "null" and group in groups():
             raise ConfigError(f"{word}: a group can't be null; leave it out. {_nearest(group, '', overrides)}")
     overrides = _through_parts(overrides)
-    try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            composed = _composed(list(overrides))
-            original = _own_protocol(composed.hydra.runtime.choices.protocol, overrides)
+    with _said_plainly(overrides), initialize_config_dir(str(CONF), version_base="1.3"):
+        composed = _composed(list(overrides))
+        original = _own_protocol(composed.hydra.runtime.choices.protocol, overrides)
         config = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
-        values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    return Composition(config, tuple(overrides), original)
+
+
+@contextmanager
+def _said_plainly(overrides: Sequence[str]) -> Iterator[None]:
+    """Turn what Hydra and the readers of its files raise inside into messages for the user."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    try:
+        yield
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_rewrite(str(error), overrides)) from None
     except YAMLError as error:
         raise ConfigError(_unreadable(error)) from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"a configuration file is not UTF-8 text ({error.reason}); save it as UTF-8") from None
-    assert isinstance(values, dict)
-    if "experiment" in values:
-        raise ConfigError(_without_effect(overrides))
-    protocol = values["protocol"]
-    if original is not None and any(original.get(key) != protocol.get(key) for key in ("steps", "macro")):
-        protocol["name"] = f"{protocol['name']} (modified)"
-    return {str(key): value for key, value in values.items()}
 
 
 def _composed(overrides: list[str]) -> DictConfig:
@@ -169,6 +216,11 @@ def _without_effect(overrides: Sequence[str]) -> str:
             "experiment=ai_vad_official dataset=avenue"
         )
     return f"{word}: its file would set nothing. Its first line must be: # @package _global_"
+
+
+def names_group(key: str, overrides: Sequence[str]) -> bool:
+    """Return whether ``key=`` chooses from a group, of conf or of the user's folders in ``overrides``."""
+    return key in PARTS or any((root / key).is_dir() for root in (CONF, *_folders(overrides)))
 
 
 def _folders(overrides: Sequence[str]) -> list[Path]:

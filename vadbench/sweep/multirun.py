@@ -274,9 +274,8 @@ class Sweep:
         return max(1, int(cpus))
 
     def _work(self, todo: Sequence[Item], jobs: int, retry: bool) -> Work:
-        tasks = tuple(Task(i.point.words, i.point.label, str(i.folder.path)) for i in todo if i.folder is not None)
         return Work(
-            tasks=tasks,
+            tasks=tuple(Task.of(item) for item in todo),
             since=self.since,
             rerun=self.config.on_existing == "rerun",
             retry=retry,

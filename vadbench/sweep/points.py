@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
-from vadbench.config.compose import compose, user_config_dirs
+from vadbench.config.compose import compose_values, user_config_dirs
 from vadbench.config.from_hydra import refuse_overrides
-from vadbench.config.schema import RunConfig, no_settings
+from vadbench.config.grid import Grid
+from vadbench.config.schema import RunConfig, check, no_settings
 from vadbench.errors import ConfigError
 
 
@@ -20,11 +22,13 @@ class Point:
     words: its overrides.
     label: the overrides that tell it from the other points (``"model.pca_level=0.9 seed=1"``).
     config: what they compose to.
+    values: the same as a plain mapping, not checked.
     """
 
     words: tuple[str, ...]
     label: str
     config: RunConfig
+    values: dict[str, Any]
 
 
 def expand(words: Sequence[str]) -> list[Point]:
@@ -38,19 +42,24 @@ def expand(words: Sequence[str]) -> list[Point]:
         can't differ within a sweep.
     """
     combinations, varying = _combinations(user_config_dirs(words))
+    grid = Grid()
     points: list[Point] = []
     faults: dict[str, None] = {}
     for combination in combinations:
         label = " ".join(word for word in combination if _key(word) in varying)
         try:
-            config = _swept(compose(combination))
+            points.append(point_of(combination, label or "the only point", grid.values(combination)))
         except ConfigError as error:
             faults[str(error)] = None
-            continue
-        points.append(Point(tuple(combination), label or "the only point", config))
     if faults:
         raise ConfigError("\n".join(faults))
     return points
+
+
+def point_of(words: Sequence[str], label: str, values: dict[str, Any] | None) -> Point:
+    """Return the point ``words`` of a sweep; ``values``: what they compose to where that is known."""
+    values = _swept(compose_values(words) if values is None else values)
+    return Point(tuple(words), label, check(values), values)
 
 
 def _combinations(words: Sequence[str]) -> tuple[list[list[str]], set[str]]:
@@ -80,9 +89,12 @@ def _combinations(words: Sequence[str]) -> tuple[list[list[str]], set[str]]:
     return [list(combination) for batch in batches for combination in batch], varying
 
 
-def _swept(config: RunConfig) -> RunConfig:
-    """``config`` with what is chosen otherwise in a sweep, where nothing is: pixel metrics by histogram."""
-    return replace(config, evaluation=replace(config.evaluation, pixels=config.evaluation.pixels or "histogram"))
+def _swept(values: dict[str, Any]) -> dict[str, Any]:
+    """``values`` with what is chosen otherwise in a sweep, where nothing is: pixel metrics by histogram."""
+    evaluation = values.get("evaluation")
+    if not isinstance(evaluation, dict) or evaluation.get("pixels") is not None:
+        return values
+    return {**values, "evaluation": {**evaluation, "pixels": "histogram"}}
 
 
 def _key(word: str) -> str:

@@ -36,11 +36,26 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class Task:
-    """One point as a worker is told of it; ``folder`` is its run folder."""
+    """One point as a worker is told of it.
+
+    Attributes
+    ----------
+    folder: its run folder.
+    values: what ``words`` compose to, so that no worker composes them again; None if JSON can't hold that.
+    """
 
     words: tuple[str, ...]
     label: str
     folder: str
+    values: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, item: Item) -> Task:
+        """Return the task to run a point that can be run."""
+        assert item.folder is not None
+        words, label, values = item.point.words, item.point.label, item.point.values
+        same = json.loads(json.dumps(values, default=str)) == values
+        return cls(words, label, str(item.folder.path), values if same else None)
 
 
 @dataclass(frozen=True)
@@ -121,12 +136,12 @@ class SweepFolder:
 
     def write_work(self, work: Work) -> None:
         """Return what workers are to do."""
-        write_atomically(self.path / "work.json", json.dumps(asdict(work), indent=1))
+        write_atomically(self.path / "work.json", json.dumps(asdict(work)))
 
     def read_work(self) -> Work:
         """Return what workers are to do."""
         given = json.loads((self.path / "work.json").read_text())
-        tasks = tuple(Task(tuple(t["words"]), t["label"], t["folder"]) for t in given.pop("tasks"))
+        tasks = tuple(Task(**{**task, "words": tuple(task["words"])}) for task in given.pop("tasks"))
         return Work(tasks=tasks, **{**given, "plugins": tuple(given.get("plugins", ()))})
 
     def write_fault(self, task: Task, reason: str) -> None:

@@ -72,11 +72,10 @@ def work_in(folder: str, rank: int, world: int, items: Sequence[Item] | None = N
 
 
 def _items(tasks: Sequence[Task]) -> list[Item]:
-    from vadbench.config.compose import compose
     from vadbench.sweep.inventory import Inventory
-    from vadbench.sweep.points import Point
+    from vadbench.sweep.points import point_of
 
-    return Inventory().items([Point(task.words, task.label, compose(task.words)) for task in tasks])
+    return Inventory().items([point_of(task.words, task.label, task.values) for task in tasks])
 
 
 def _work(sweep: SweepFolder, work: Work, rank: int, world: int, items: Sequence[Item]) -> None:

@@ -61,7 +61,7 @@ def test_a_method_that_needs_one_size_stops_before_any_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = words(mixed(tmp_path / "site"), tmp_path / "results")
-    point = Point(tuple(given), "the point", compose(given))
+    point = Point(tuple(given), "the point", compose(given), {})
     assert "frames differ in size" in Inventory().item(point).fault
     with monkeypatch.context() as patched:
         patched.setattr(Source, "frames", undecoded)

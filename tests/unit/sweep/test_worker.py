@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import pytest
+import yaml
 from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,8 +14,10 @@ from hypothesis import strategies as st
 from vadbench.errors import VadbenchError
 from vadbench.runs.run_folder import RunFolder
 from vadbench.sweep.inventory import Item
+from vadbench.sweep.multirun import Sweep
+from vadbench.sweep.points import expand
 from vadbench.sweep.sweep_folder import SweepFolder, Task, Work
-from vadbench.sweep.worker import _own_first, _wanted, bounded_threads
+from vadbench.sweep.worker import _own_first, _wanted, bounded_threads, work_in
 
 
 @given(st.lists(st.integers(), max_size=40), st.integers(1, 8))
@@ -114,3 +118,33 @@ def test_a_sweep_is_run_by_one_process_at_a_time(tmp_path):
         pass
     with SweepFolder(tmp_path).alone():
         pass
+
+
+@pytest.fixture
+def sweep_of_two(tmp_path):
+    """Two points whose work is written, not done: (sweep, folder)."""
+    words = ["model=position", "dataset=synthetic", f"dataset.root={tmp_path / 'data'}", "dataset.n_frames=24"]
+    words += ["dataset.n_train=1", "dataset.n_test=1", "dataset.size=[48,64]", "tracking=none"]
+    words += ["seed=0,1", f"results={tmp_path}"]
+    sweep = Sweep(words, expand(words))
+    sweep.since = sweep.folder.begin()
+    sweep.folder.write_work(sweep._work(sweep.items, jobs=1, retry=False))
+    return sweep
+
+
+def test_a_worker_runs_what_was_composed_before_and_composes_nothing(sweep_of_two, monkeypatch):
+    monkeypatch.setattr("hydra.compose", None)
+    work_in(str(sweep_of_two.folder.path), 0, 1)
+    assert [folder.complete for folder in sweep_of_two.folders] == [True, True]
+    said = [yaml.safe_load((folder.path / "config.yaml").read_text()) for folder in sweep_of_two.folders]
+    assert [one["seed"] for one in said] == [0, 1]
+    assert [one["evaluation"]["pixels"] for one in said] == ["histogram"] * 2
+
+
+def test_a_worker_composes_what_json_can_not_hold(sweep_of_two):
+    values = {**sweep_of_two.items[0].point.values, "store": {"options": {1: "one"}}}
+    item = replace(sweep_of_two.items[0], point=replace(sweep_of_two.items[0].point, values=values))
+    assert Task.of(item).values is None
+    sweep_of_two.folder.write_work(replace(sweep_of_two._work(sweep_of_two.items, 1, False), tasks=(Task.of(item),)))
+    work_in(str(sweep_of_two.folder.path), 0, 1)
+    assert [folder.complete for folder in sweep_of_two.folders] == [True, False]
