@@ -71,9 +71,15 @@ def check_part(
 def check_keys(keys: type, given: Any, where: tuple[str | int, ...]) -> tuple[Any, list[Any]]:
     """Return ``given`` as the dataclass ``keys`` and no errors, or ``given`` and what is wrong with it."""
     try:
-        return TypeAdapter(keys).validate_python(given), []
+        return validator(keys).validate_python(given), []
     except ValidationError as error:
         return given, [{**found, "loc": (*where, *found["loc"])} for found in error.errors()]
+
+
+@cache
+def validator(keys: type) -> TypeAdapter[Any]:
+    """Return what checks values against the dataclass ``keys``; making it takes longer than checking with it."""
+    return TypeAdapter(keys)
 
 
 def with_defaults(base: type, summary: str, **values: Any) -> type:

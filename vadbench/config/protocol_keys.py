@@ -13,7 +13,6 @@ from pydantic import (
     AfterValidator,
     Field,
     SkipValidation,
-    TypeAdapter,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -21,7 +20,7 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 
 from vadbench import registry
-from vadbench.config.parts import STRICT, StepConfig, check_part, setting
+from vadbench.config.parts import STRICT, StepConfig, check_part, setting, validator
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -104,7 +103,7 @@ def check_protocol(values: Any, where: tuple[str | int, ...] = ()) -> tuple[Prot
             errors += found
         typed = {**values, "steps": steps}
     try:
-        config = TypeAdapter(ProtocolConfig).validate_python(typed)
+        config = validator(ProtocolConfig).validate_python(typed)
     except ValidationError as error:
         errors += error.errors()
     errors = [{**found, "loc": (*where, *found["loc"])} for found in errors]
