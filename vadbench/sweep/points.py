@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from vadbench.config.compose import compose_values, user_config_dirs
+from vadbench.config.composed_grid import Grid
 from vadbench.config.from_hydra import refuse_overrides
-from vadbench.config.grid import Grid
 from vadbench.config.schema import RunConfig, check, no_settings
 from vadbench.errors import ConfigError
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from vadbench.config import grid as module
+from vadbench.config import composed_grid as module
 from vadbench.config.compose import compose_values, user_config_dirs
-from vadbench.config.grid import Grid
+from vadbench.config.composed_grid import Grid
 from vadbench.errors import ConfigError
 
 BASE = ["model=fuvas", "dataset=synthetic", "backbone=flow_grid"]
