@@ -20,6 +20,16 @@ for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_NAME")
     os.environ.pop(name, None)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What another version of the source left in the user's cache plays no part; weights stay where they are."""
+    with pytest.MonkeyPatch.context() as patch:
+        known = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        patch.setenv("TORCH_HOME", os.environ.get("TORCH_HOME") or str(known / "torch"))
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real clips and labels; tests that need it are skipped where it is absent."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import mmap
 import os
 import socket
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -111,6 +112,26 @@ def read_yaml(path: Path) -> Any:
 def cache_folder() -> Path:
     """Return where this user's programs keep caches: ``$XDG_CACHE_HOME``, else ``~/.cache``."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
+def remembered(kind: str, key: Any, make: Callable[[], Any]) -> Any:
+    """Return ``make()``, or what it gave for the same ``key`` before, from the user's cache folder.
+
+    ``kind``: the folder in there. ``key`` and what ``make`` returns are JSON-able, and lists where they could be
+    tuples. Where the cache can't be read or written, or was damaged, it is made anew.
+    """
+    said = json.dumps(key, sort_keys=True)
+    path = cache_folder() / "vadbench" / kind / f"{sha256([said.encode()])}.json"
+    with suppress(OSError, ValueError):  # the latter is what damaged text gives
+        digest, _, text = path.read_text(encoding="utf-8").partition("\n")
+        if digest == sha256([said.encode(), text.encode()]):
+            return json.loads(text)
+    made = make()
+    text = json.dumps(made)
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, f"{sha256([said.encode(), text.encode()])}\n{text}")
+    return made
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from vadbench.files import (
     fetching,
     is_full,
     left_behind,
+    remembered,
     replacing,
     write_atomically,
 )
@@ -191,6 +192,72 @@ def test_a_file_is_fetched_whole_with_its_size(tmp_path: Path) -> None:
 @pytest.mark.parametrize("what", ["urlopen(", "os.fsync(", "XDG_CACHE", "os.replace(", "read_bytes()).hexdigest("])
 def test_files_are_written_fetched_and_digested_in_one_module(what: str) -> None:
     assert [path.name for path in MODULES if what in path.read_text()] in (["files.py"], [])
+
+
+class _Made:
+    """Counts how often it was made."""
+
+    def __init__(self, value: object) -> None:
+        self.value, self.times = value, 0
+
+    def __call__(self) -> object:
+        self.times += 1
+        return self.value
+
+
+@pytest.fixture
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "vadbench" / "layers"
+
+
+def test_what_was_made_is_remembered_by_its_key(cache: Path) -> None:
+    made = _Made({"a": [1, None, "x"], "b": 0.1})
+    for _ in range(3):
+        assert remembered("layers", {"clip": [4, 8, 8]}, made) == made.value
+    assert made.times == 1
+    assert remembered("layers", {"clip": [4, 8, 9]}, made) == made.value
+    assert remembered("other", {"clip": [4, 8, 8]}, made) == made.value
+    assert made.times == 3
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: "",
+        lambda text: text[:-3],
+        lambda text: text.replace("1", "2"),
+        lambda text: "\x00" * len(text),
+        lambda text: text + "]",
+        lambda text: text.partition("\n")[2],
+    ],
+)
+def test_damage_is_noticed_and_repaired(cache: Path, damage) -> None:
+    made = _Made([1, 10, 100])
+    remembered("layers", "key", made)
+    (path,) = cache.iterdir()
+    path.write_text(damage(path.read_text()))
+    assert remembered("layers", "key", made) == made.value
+    assert made.times == 2
+    assert remembered("layers", "key", made) == made.value
+    assert made.times == 2
+
+
+def test_what_another_key_gave_is_not_taken_for_this_one(cache: Path) -> None:
+    remembered("layers", "key", lambda: 1)
+    (first,) = cache.iterdir()
+    remembered("layers", "other", lambda: 2)
+    (second,) = set(cache.iterdir()) - {first}
+    second.write_bytes(first.read_bytes())
+    assert remembered("layers", "other", lambda: 2) == 2
+
+
+def test_without_a_cache_it_is_made_each_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    made = _Made(1)
+    assert [remembered("layers", "key", made) for _ in range(2)] == [1, 1]
+    assert made.times == 2
 
 
 def _mapped_mb() -> float:

@@ -18,6 +18,7 @@ from vadbench.backbones.base import Facts, Layer
 from vadbench.backbones.layout import Layout, Shape, axes_layout, token_layout
 from vadbench.config.schema import BackboneConfig
 from vadbench.errors import ConfigError
+from vadbench.files import remembered
 
 if TYPE_CHECKING:
     import torch
@@ -78,6 +79,23 @@ def measured(config: BackboneConfig, facts: Facts, recipe: BackboneConfig) -> Ar
 
 @lru_cache(maxsize=8)
 def _measured(facts: Facts, clip: tuple[int, int, int]) -> Architecture:
+    """Measure once for each clip and version of the libraries: importing torch for it takes seconds."""
+    libraries = imports.versions(facts.builder)
+    if "none" in libraries.values():  # a network of a file, which may change
+        return _run_on_meta(facts, clip)
+    key = {"version": 1, "builder": facts.builder, "tokens": facts.tokens, "clip": clip, "libraries": libraries}
+    table = remembered("layers", key, lambda: _as_table(_run_on_meta(facts, clip)))
+    shapes = {layer: {probe: tuple(shape) for probe, shape in found.items()} for layer, found in table["shapes"]}
+    return Architecture(frozenset(table["modules"]), shapes, Counter(table["calls"]), table["stopped"])
+
+
+def _as_table(network: Architecture) -> dict[str, Any]:
+    """What JSON holds of a network; its layers are in the order in which they return."""
+    shapes = list(network.shapes.items())
+    return {"modules": sorted(network.modules), "shapes": shapes, "calls": network.calls, "stopped": network.stopped}
+
+
+def _run_on_meta(facts: Facts, clip: tuple[int, int, int]) -> Architecture:
     import torch
 
     with torch.device("meta"):

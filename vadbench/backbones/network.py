@@ -60,10 +60,11 @@ class Network:
         self._training_clips = 0
         self._engines: dict[tuple[int, ...], choice.Engine] = {}  # (T, H, W) of clips to what runs them
         self._module: nn.Module | None = None
-        # The recipe's own layer and clip are known to work; not asking saves importing torch where features are cached.
+        # The recipe's own layer and clip are known to work; not asking saves measuring the network.
         asked = (layers, config.clip_length, config.size)
-        if asked != ((recipe.layer,), recipe.clip_length, recipe.size) or device.startswith("cuda"):
+        if asked != ((recipe.layer,), recipe.clip_length, recipe.size):
             self._check_layers()
+        if device not in ("auto", "cpu"):  # these are on every machine, and importing torch takes seconds
             torch_device(device)
         if config.engine == "openvino":
             choice.check_openvino("cpu" if device == "cpu" else torch_device(device).type)
