@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from vadbench.config.parts import with_defaults
 from vadbench.config.schema import BackboneConfig
+from vadbench.data.opencv import opencv_version
 from vadbench.errors import ConfigError, nearest
 
 OptionsT = TypeVar("OptionsT")
@@ -46,8 +47,6 @@ class GridBank:
 
     def spec(self, layer: str) -> dict[str, Any]:
         """Everything that the features depend on."""
-        import cv2
-
         return {
             "backbone": self.name,
             "version": 1,
@@ -55,7 +54,7 @@ class GridBank:
             "options": self.options(),
             "weights": None,
             "precision": "float32",
-            "opencv": cv2.__version__,
+            "opencv": opencv_version(),
         }
 
     def weights_digest(self) -> None:

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from vadbench.errors import ConfigError, DataError
-from vadbench.evaluation.evaluate import Evaluation, evaluate
+from vadbench.evaluation.compute import Evaluation, evaluate
 from vadbench.evaluation.inputs import as_labels, as_scores
 from vadbench.evaluation.intervals.metric_entry import INTERVAL_HEADS, interval_cells, note_lines
 from vadbench.evaluation.metrics.frame import frame_auroc, micro

@@ -83,15 +83,23 @@ def validator(keys: type) -> TypeAdapter[Any]:
 
 
 def with_defaults(base: type, summary: str, **values: Any) -> type:
-    """Return the dataclass ``base`` with other defaults and a docstring of its own: the configuration of one part."""
-    hints = get_type_hints(base, include_extras=True)
+    """Return the dataclass ``base`` with other defaults and a docstring of its own: the configuration of one part.
+
+    What is returned is made a dataclass by :func:`keys_of`: most commands name all parts and use few of them.
+    """
+    hints = _hints(base)
     known = {found.name: found for found in dataclasses.fields(base)}
     body: dict[str, Any] = {
         name: dataclasses.field(default_factory=partial(deepcopy, value), metadata=known[name].metadata, kw_only=True)
         for name, value in values.items()
     }
     body |= {"__doc__": summary, "__module__": base.__module__, "__annotations__": {n: hints[n] for n in values}}
-    return dataclass(type(base.__name__, (base,), body), config=STRICT, kw_only=True)
+    return type(base.__name__, (base,), body)
+
+
+@cache
+def _hints(base: type) -> dict[str, Any]:
+    return get_type_hints(base, include_extras=True)
 
 
 @cache
@@ -99,7 +107,8 @@ def keys_of(part: registry.Part, base: type = PartConfig) -> type:
     """Return the dataclass of all keys of a part: those that it was registered with, and those of ``base``."""
     own = part.config or base
     if issubclass(own, base):
-        return own
+        made: type = own if "__dataclass_fields__" in vars(own) else dataclass(own, config=STRICT, kw_only=True)
+        return made
     hints = {name: hint for cls in (base, own) for name, hint in get_type_hints(cls, include_extras=True).items()}
     known = {f.name: f for cls in (base, own) for f in dataclasses.fields(cls)}
     frozen = own.__dataclass_params__.frozen  # type: ignore[attr-defined]

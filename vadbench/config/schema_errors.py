@@ -51,7 +51,9 @@ def _written(location: tuple[Any, ...], values: Any) -> list[str]:
     """Return the path as it is written in a configuration; pydantic adds the names of the members of a union."""
     path = []
     for position, part in enumerate(location):
-        inside = part in values if isinstance(values, Mapping) else isinstance(values, list) and isinstance(part, int)
+        inside = (
+            part in values if isinstance(values, Mapping) else isinstance(values, list) and part in range(len(values))
+        )
         if inside:
             path.append(str(part))
             values = values[part]

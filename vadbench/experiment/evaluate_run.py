@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from vadbench.data.video import Dataset, MaskSource, Video
 from vadbench.errors import DataError
-from vadbench.evaluation.evaluate import evaluate
 from vadbench.evaluation.own_objects import name_of, own_metrics
 from vadbench.evaluation.protocols.protocol import Protocol, effective
 from vadbench.experiment.fit_and_score import Scored
 from vadbench.models.base import Detector, ScoreMaps, VideoScores
 from vadbench.models.baselines import from_frames
 from vadbench.store.features import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,11 @@ def assess(
     of your own from scores by video to scores by video, which replaces it), its ``evaluator`` what is computed (True:
     everything; False: nothing; a function of your own, called with scores and labels by video, that returns a mapping
     of metrics: name to a number, or to an entry with "value" as in run.json). The card is of the raw scores, whatever
-    the post-processor. ``options`` go to :func:`vadbench.evaluation.evaluate.evaluate`.
+    the post-processor. ``options`` go to :func:`vadbench.evaluation.compute.evaluate`.
     """
     known, labels = labelled(dataset.test, scored.scores)
+    from vadbench.evaluation.compute import evaluate
+
     evaluator = getattr(detector, "evaluator", True)
     if evaluator is False or not known:
         return None
@@ -101,6 +104,8 @@ def assess_scenes(
     detector: Detector, dataset: Dataset, scored: Scored, protocol: Protocol | str, seed: int
 ) -> dict[str, dict[str, Any]]:
     """Frame metrics of the test videos of each scene by itself; empty where the dataset has no scenes or one."""
+    from vadbench.evaluation.compute import evaluate
+
     scenes = sorted({video.scene for video in dataset.test if video.scene is not None})
     if len(scenes) < 2 or getattr(detector, "evaluator", True) is not True:
         return {}
@@ -166,6 +171,8 @@ def _boxes(
     table: Callable[[Video, VideoScores], pd.DataFrame | None],
 ) -> pd.DataFrame | None:
     """One table of boxes over all videos whose labels are known; None unless every such video has one."""
+    import pandas as pd
+
     pairs = zip(videos, scores, strict=True)
     tables = [(video.id, table(video, result)) for video, result in pairs if video.labels is not None]
     found = [boxes.assign(video=video) for video, boxes in tables if boxes is not None]

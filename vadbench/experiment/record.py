@@ -6,10 +6,9 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from vadbench import registry
 from vadbench.config.defaults import without_written_out
@@ -19,6 +18,9 @@ from vadbench.data.video import Dataset, Video
 from vadbench.evaluation.protocols.protocol import effective, named
 from vadbench.models.base import Detector, VideoScores
 from vadbench.runs.run_folder import SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def fingerprint(config: Mapping[str, Any], specs: Mapping[str, Any], dataset_digest: str, label_digest: str) -> str:
@@ -48,6 +50,8 @@ def _without_layer(config: Mapping[str, Any], specs: Mapping[str, Any]) -> Mappi
 
 def score_table(videos: Sequence[Video], scores: Sequence[VideoScores]) -> pd.DataFrame:
     """One row a frame: video, frame, score (raw), label (missing where unknown), filled."""
+    import pandas as pd
+
     parts = []
     for video, result in zip(videos, scores, strict=True):
         labels = pd.array([pd.NA] * video.n_frames if video.labels is None else video.labels, dtype="boolean")

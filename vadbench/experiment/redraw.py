@@ -11,8 +11,6 @@ import numpy as np
 
 from vadbench import registry
 from vadbench.data.video import Dataset, Video
-from vadbench.evaluation.map_metrics import TOO_MANY, PixelMethod, pixel_metric_entries
-from vadbench.evaluation.plugin_metrics import plugin_metrics
 from vadbench.evaluation.protocols.protocol import Protocol, apply
 from vadbench.experiment.evaluate_run import with_masks
 from vadbench.experiment.fit_and_score import kept_clip_maps
@@ -24,6 +22,8 @@ from vadbench.untrusted import damage, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from vadbench.evaluation.map_metrics import PixelMethod
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +67,8 @@ def add_metrics(folder: RunFolder, dataset: Dataset, protocol: Protocol, seed: i
         new = [part for part in registry.outside("metric") if (known.get(part.name) or {}).get("digest") != part.digest]
     if not new or not known:
         return []
+    from vadbench.evaluation.plugin_metrics import plugin_metrics
+
     results = {result.video: result.scores for result in _scores(folder.path, dataset)}
     labels = {video.id: video.labels for video in dataset.test if video.labels is not None}
     applied = apply(protocol, {video: results[video] for video in labels}, labels, dataset.name)
@@ -87,8 +89,12 @@ def better_pixels(
     with damage(folder.path):
         record = folder.read()
         had = record.get("pixels")
-        if had is None or _BETTER.index(method) <= _BETTER.index(had["method"]) or had["reason"] == TOO_MANY:
+        if had is None or _BETTER.index(method) <= _BETTER.index(had["method"]):
             return False
+    from vadbench.evaluation.map_metrics import TOO_MANY, pixel_metric_entries
+
+    if had["reason"] == TOO_MANY:
+        return False
     scores = _with_maps(folder.path, dataset, detector, store)
     if scores is None:
         log.warning(

@@ -15,7 +15,7 @@ from tests.unit.data import trees
 from tests.unit.data.clips import moving_clip, write_images
 from vadbench import registry, testing
 from vadbench.density.base import BaseDensityEstimator
-from vadbench.evaluation.evaluate import evaluate
+from vadbench.evaluation.compute import evaluate
 from vadbench.evaluation.protocols.protocol import load_protocol, protocol_names
 from vadbench.models.ai_vad.keys import AiVadConfig
 from vadbench.testing import made_up

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vadbench.data.opencv import opencv_version
 from vadbench.data.readers.image import SUFFIXES, decode, header_size
 from vadbench.data.readers.source import Encoding, Fault, Policy, Source, TooLarge
 from vadbench.errors import DataError
@@ -96,9 +97,7 @@ class ImageFolder(Source):
 
     @property
     def decoder(self) -> str:
-        import cv2
-
-        return f"opencv-{cv2.__version__}"
+        return f"opencv-{opencv_version()}"
 
     def _pictures(self) -> Iterator[np.ndarray | Fault]:
         if not self.files:

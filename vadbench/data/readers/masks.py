@@ -29,6 +29,11 @@ class ImageMasks:
     def __len__(self) -> int:
         return len(self._files)
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of every mask, by the header of the first."""
+        return self._source.size
+
     def digest(self) -> str:
         """Hex SHA-256 of the files' bytes, in order."""
         return self._source.digest()

@@ -9,7 +9,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
 
 from vadbench.errors import ConfigError
 from vadbench.evaluation.intervals.resampled import Draw
@@ -160,6 +159,8 @@ def _ends(
     n = without.size
     if np.ptp(drawn) == 0 or (share and not 0 < value < 1):
         return None if share else (float(value), float(value))
+    from scipy import special  # slow to import, and a finished run shows its intervals without it
+
     centre = float(value)
     if share:
         # The logit of a perfect resample is infinite: none counts as more than V times nearer to 0 or 1 than the value.

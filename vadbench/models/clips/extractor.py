@@ -17,6 +17,7 @@ import numpy as np
 from vadbench.backbones.base import Backbone
 from vadbench.backbones.flow_grid import FlowGrid
 from vadbench.backbones.imports import installed_version
+from vadbench.data.opencv import opencv_version
 from vadbench.data.readers.prefetch import prefetch
 from vadbench.data.video import Video
 from vadbench.errors import DataError, one_of
@@ -82,14 +83,12 @@ class PreProcessor:
 
     def spec(self) -> dict[str, Any]:
         """Everything that the prepared frame depends on."""
-        import cv2
-
         spec: dict[str, Any] = {"size": self.size, "mean": self.mean, "std": self.std}
         if self.size is None:  # nothing is resized: what was stored under this stays valid whatever the method
-            return {"resize": "area_or_linear", "opencv": cv2.__version__, **spec}
+            return {"resize": "area_or_linear", "opencv": opencv_version(), **spec}
         if self.resize == "antialiased":
             return {"resize": self.resize, "torch": installed_version("torch").partition("+")[0], **spec}
-        return {"resize": _RESIZE_SPEC.get(self.resize, self.resize), "opencv": cv2.__version__, **spec}
+        return {"resize": _RESIZE_SPEC.get(self.resize, self.resize), "opencv": opencv_version(), **spec}
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from pydantic.dataclasses import dataclass
 from vadbench import registry
 from vadbench.config.parts import STRICT
 from vadbench.config.schema import DatasetConfig
+from vadbench.data.opencv import opencv_version
 from vadbench.data.readers.masks import StackMasks, load_npy
 from vadbench.data.readers.source import ArraySource, policy_of
 from vadbench.data.video import Dataset, Video
@@ -106,10 +107,8 @@ def generate(config: SyntheticConfig) -> Path:
 
 def _settings(config: SyntheticConfig) -> dict[str, Any]:
     """Everything that the pixels depend on."""
-    import cv2
-
     names = ("seed", "n_train", "n_test", "n_frames", "size", "noise")
-    versions = {"generator": VERSION, "opencv": cv2.__version__, "numpy": np.__version__}
+    versions = {"generator": VERSION, "opencv": opencv_version(), "numpy": np.__version__}
     return {**{name: getattr(config, name) for name in names}, **versions}
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from vadbench.data.opencv import opencv_version
 from vadbench.errors import ConfigError, nearest
 from vadbench.models.ai_vad.in_threads import in_threads
 from vadbench.models.ai_vad.regions.coco import PERSON, WHOLE_FRAME
@@ -135,7 +136,6 @@ class RegionExtractor:
 
     def spec(self) -> dict[str, Any]:
         """Everything that the regions depend on; no network is built."""
-        import cv2
 
         spec: dict[str, Any] = {
             "regions": 1,
@@ -146,7 +146,7 @@ class RegionExtractor:
             "foreground": None,
         }
         if self.enable_foreground_detections:
-            spec["foreground"] = {**self.foreground.spec(), "opencv": cv2.__version__}
+            spec["foreground"] = {**self.foreground.spec(), "opencv": opencv_version()}
             if self.foreground.blur == "torchvision":
                 import torchvision
 

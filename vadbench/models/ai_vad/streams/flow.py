@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vadbench.backbones.weights_file import WeightsFile
+from vadbench.data.opencv import opencv_version
 from vadbench.errors import ConfigError, nearest
 from vadbench.models.ai_vad.in_threads import in_threads
 from vadbench.models.ai_vad.streams.raft import SharedEncoder, refine
@@ -97,11 +98,9 @@ class FlowExtractor:
 
             spec |= {"weights": self._identity(), "updates": self.updates}
             return spec | {"torchvision": torchvision.__version__.split("+")[0]}
-        import cv2
-
         if self.method == "dis":
             spec["preset"] = self.preset
-        return spec | {"opencv": cv2.__version__}
+        return spec | {"opencv": opencv_version()}
 
     def weights(self) -> list[dict[str, Any]]:
         """One set for the networks, none for OpenCV's methods."""
