@@ -236,7 +236,7 @@ class Sweep:
     def _watch(self, workers: Sequence[Worker], mirror: SweepMirror) -> None:
         """Until all workers have ended: say what is done, mirror it."""
         ended: set[int] = set()
-        done = sum(folder.complete for folder in self.folders)
+        left = {folder.path: folder for folder in self.folders if not folder.complete}
         while len(ended) < len(workers):
             time.sleep(_POLL_S)
             for rank, worker in enumerate(workers):
@@ -245,11 +245,11 @@ class Sweep:
                     ended.add(rank)
                     if fault:
                         log.warning("worker %d: %s; see %s", rank, fault, self.folder.workers)
-            complete = [folder.path for folder in self.folders if folder.complete]
-            if len(complete) > done:
-                done = len(complete)
-                log.info("%d of %d points complete", done, len(self.unique))
-                mirror.put(complete)
+            new = [path for path, folder in left.items() if folder.complete]  # those that are done are not asked again
+            if new:
+                left = {path: folder for path, folder in left.items() if path not in new}
+                log.info("%d of %d points complete", len(self.folders) - len(left), len(self.unique))
+                mirror.put([folder.path for folder in self.folders if folder.path not in left])
 
     def _jobs(self, todo: Sequence[Item]) -> int:
         """Return the number of workers: the launcher's, but no more than there are videos or points to do."""
