@@ -90,7 +90,7 @@ def _measured(facts: Facts, clip: tuple[int, int, int]) -> Architecture:
 
 
 def _as_table(network: Architecture) -> dict[str, Any]:
-    """What JSON holds of a network; its layers are in the order in which they return."""
+    """Return what JSON holds of a network; its layers are in the order in which they return."""
     shapes = list(network.shapes.items())
     return {"modules": sorted(network.modules), "shapes": shapes, "calls": network.calls, "stopped": network.stopped}
 
