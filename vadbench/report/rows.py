@@ -10,10 +10,10 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, TypeGuard
 
-import yaml
-
 from vadbench.config.defaults import without_written_out
 from vadbench.config.schema import without
+from vadbench.files import read_yaml
+from vadbench.runs.run_folder import RunFolder, whole
 
 TOO_WIDE = 0.3
 """Width above which an interval means little: ``WIDE`` of the module of intervals, which takes long to import."""
@@ -110,8 +110,9 @@ class _Run:
 
 
 def rows(folders: Sequence[Path]) -> list[Row]:
-    """One row for each group of complete runs that differ in nothing but the seed; other folders are left out."""
-    runs = [_read(folder) for folder in folders if (folder / "run.json").is_file()]
+    """One row for each group of complete runs that differ in nothing but the seed; other folders are left out, damaged
+    ones with a warning."""
+    runs = [_read(folder) for folder in whole(folders)]
     varying = _varying([(run.names, run.settings) for run in runs])
     shown = [{key: run.settings.get(key, "") for key in varying} for run in runs]
     alike = [{**run.names, **seen, "data": _data(run.record)} for run, seen in zip(runs, shown, strict=True)]
@@ -262,7 +263,6 @@ def _finite(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _read(folder: Path) -> _Run:
-    record = json.loads((folder / "run.json").read_text())
-    config = yaml.load((folder / "config.yaml").read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    return _Run(folder, record, _names(record), _settings(config or {}), _digests(record))
+def _read(folder: RunFolder) -> _Run:
+    record, config = folder.read(), read_yaml(folder.path / "config.yaml")
+    return _Run(folder.path, record, _names(record), _settings(config or {}), _digests(record))

@@ -13,7 +13,8 @@ from typing import Any
 
 from vadbench.errors import DataError, nearest
 from vadbench.report.rows import ENDS, HEADLINES, TOO_WIDE, Row, Spread, rows
-from vadbench.runs.run_folder import RunFolder
+from vadbench.runs.find_run import run_folders
+from vadbench.runs.run_folder import RunFolder, holds_run
 
 
 def find_runs(folder: Path) -> list[Path]:
@@ -25,9 +26,9 @@ def find_runs(folder: Path) -> list[Path]:
     if (folder / "sweep.json").is_file():
         points = json.loads((folder / "sweep.json").read_text())["points"]
         keys = {point["fingerprint"] for point in points}
-        return sorted(path for path in folder.absolute().parents[1].glob("runs/*/*/*") if path.name in keys)
+        return [path for path in run_folders(folder.absolute().parents[1]) if path.name in keys]
     root = folder / "runs" if (folder / "runs").is_dir() else folder
-    return sorted(path.parent for path in root.rglob("run.json"))
+    return sorted(path.parent for path in root.rglob("run.json") if holds_run(path.parent))
 
 
 def sweep_table(folders: Sequence[RunFolder], points: Sequence[Mapping[str, Any]]) -> str:

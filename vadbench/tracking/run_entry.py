@@ -67,10 +67,10 @@ def safe_name(name: str) -> str:
 
 def read_entry(folder: Path) -> RunEntry | None:
     """Return the entry of a run folder in any state but running; None if there is nothing to tell yet."""
-    record = _json(folder / "run.json")
-    if record is not None:
-        return _of_complete(folder, record)
-    state = RunFolder(folder).state
+    run = RunFolder(folder)
+    state = run.state
+    if state == "complete":
+        return _of_complete(folder, run.read())
     return _of_unfinished(folder, state) if state in _STATUS else None
 
 
