@@ -104,7 +104,7 @@ def test_only_synced_bytes_are_needed(tmp_path: Path, monkeypatch: pytest.Monkey
 
     def recorded(descriptor: int) -> None:
         fsync(descriptor)
-        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
         found = os.fstat(descriptor)
         if path.is_dir():
             names.update(str(child) for child in path.iterdir())

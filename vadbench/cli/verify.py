@@ -10,8 +10,8 @@ from vadbench.report.tables import find_runs
 from vadbench.runs.file_list import damage
 from vadbench.runs.find_run import locate
 
-_EPILOG = """Files are held against their sizes and SHA-256 digests in run.json. Pictures and reports, which can be drawn again,
-are not listed there; score maps may have been deleted to make room.
+_EPILOG = """The files that run.json lists are held against their sizes and SHA-256 digests. Pictures and reports, which
+can be drawn again, are not listed; score maps may have been deleted to make room.
 
 examples:
   python -m vadbench verify                             every complete run under results
