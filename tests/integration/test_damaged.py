@@ -69,7 +69,7 @@ def test_reading_goes_on_without_it(
         caplog.clear()
         assert main(["table", str(place)]) == 0
         assert "| random |" in " ".join(capsys.readouterr().out.split())
-        assert f"{damaged} is left out: this run is damaged: {why}" in caplog.text
+        assert f"Left out: {damaged}: this run is damaged: {why}" in caplog.text
 
     for words in (["compare", str(sound), str(damaged)], ["report", str(damaged)]):
         assert main(words) == 2
@@ -93,7 +93,7 @@ def test_it_is_not_mirrored_and_its_sweep_recomputes_it(
     caplog.clear()
     tally = sync(results, TrackingConfig("mlflow", None))
     assert tally["damaged"] == 1 and tally["mirrored"] == 1 and not tally["failed"]
-    assert f"{damaged} is left out: this run is damaged: {why}" in caplog.text
+    assert f"Left out: {damaged}: this run is damaged: {why}" in caplog.text
 
     untouched = (sound / "run.json").stat()
     words = [*TINY, f"dataset.root={original.parent / 'data'}", f"results={results}"]

@@ -64,7 +64,7 @@ def _put_all(mirror: Mirror, results: Path, tally: Counter[str]) -> None:
     for folder in run_folders(results):
         damage = RunFolder(folder).damage
         if damage:
-            log.warning("%s is left out: this run is damaged: %s. Its command recomputes it.", folder, damage)
+            log.warning("Left out: %s: this run is damaged: %s. Its command recomputes it.", folder, damage)
             tally["damaged"] += 1
             continue
         try:

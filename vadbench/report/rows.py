@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from statistics import mean, stdev
@@ -12,8 +13,11 @@ from typing import Any, TypeGuard
 
 from vadbench.config.defaults import without_written_out
 from vadbench.config.schema import without
+from vadbench.errors import DataError
 from vadbench.files import read_yaml
-from vadbench.runs.run_folder import RunFolder, whole
+from vadbench.runs.run_folder import RunFolder
+
+log = logging.getLogger(__name__)
 
 TOO_WIDE = 0.3
 """Width above which an interval means little: ``WIDE`` of the module of intervals, which takes long to import."""
@@ -112,7 +116,7 @@ class _Run:
 def rows(folders: Sequence[Path]) -> list[Row]:
     """One row for each group of complete runs that differ in nothing but the seed; other folders are left out, damaged
     ones with a warning."""
-    runs = [_read(folder) for folder in whole(folders)]
+    runs = list(_sound(folder for folder in folders if (folder / "run.json").is_file()))
     varying = _varying([(run.names, run.settings) for run in runs])
     shown = [{key: run.settings.get(key, "") for key in varying} for run in runs]
     alike = [{**run.names, **seen, "data": _data(run.record)} for run, seen in zip(runs, shown, strict=True)]
@@ -263,6 +267,14 @@ def _finite(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _read(folder: RunFolder) -> _Run:
-    record, config = folder.read(), read_yaml(folder.path / "config.yaml")
-    return _Run(folder.path, record, _names(record), _settings(config or {}), _digests(record))
+def _sound(folders: Iterable[Path]) -> Iterator[_Run]:
+    for folder in folders:
+        try:
+            yield _read(folder)
+        except DataError as error:  # noqa: PERF203
+            log.warning("Left out: %s", error)
+
+
+def _read(folder: Path) -> _Run:
+    record, config = RunFolder(folder).read(), read_yaml(folder / "config.yaml")
+    return _Run(folder, record, _names(record), _settings(config or {}), _digests(record))

@@ -9,12 +9,11 @@ runs/<dataset>/<model>/.<key>.old/   the old one meanwhile, where the system can
 from __future__ import annotations
 
 import json
-import logging
 import math
 import os
 import shutil
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,8 +24,6 @@ from vadbench.errors import DataError
 from vadbench.files import clear_leftovers, exchange, is_full, sync_folder, sync_tree, unwritable, write_atomically
 from vadbench.runs.file_list import damage, listed
 from vadbench.runs.provenance import environment, now
-
-log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
 
@@ -186,19 +183,6 @@ class RunFolder:
             with path.open("r+", encoding="utf-8") as file:  # the block that the mark has is enough
                 file.write(json.dumps(mark))
                 file.truncate()
-
-
-def whole(folders: Iterable[Path]) -> list[RunFolder]:
-    """Return the complete runs among ``folders``; the damaged ones are named in warnings."""
-    found = []
-    for folder in map(RunFolder, folders):
-        if folder.complete:
-            found.append(folder)
-        elif folder.damage:
-            log.warning(
-                "%s is left out: this run is damaged: %s. Its command recomputes it.", folder.path, folder.damage
-            )
-    return found
 
 
 def holds_run(path: Path) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 from vadbench import registry
 from vadbench.config.schema import RunConfig
 from vadbench.data.video import Dataset
-from vadbench.errors import VadbenchError
+from vadbench.errors import StoreError, VadbenchError
 from vadbench.experiment.run import check_device, prepare, update
 from vadbench.files import require_writable, unwritable
 from vadbench.runs.run_folder import RunFolder
@@ -56,13 +56,24 @@ def run(words: list[str]) -> int:
             check_device(device)
     sweep = Sweep(words, points)
     try:
-        require_writable(sweep.folder.path)
-        code = sweep.run()
+        code = sweep.run() if _writable(sweep) else 0
     except OSError as error:
         raise unwritable(f"the sweep folder {sweep.folder.path}", error) from error
     print(sweep_table(sweep.folders, sweep.rows()))
     print(f"\nsweep folder:  {sweep.folder.path}")
     return code
+
+
+def _writable(sweep: Sweep) -> bool:
+    """Whether the sweep can be recorded; StoreError where it can't and a point is missing."""
+    try:
+        require_writable(sweep.folder.path)
+    except StoreError as error:
+        if sweep.config.on_existing != "skip" or sweep.todo() or len(sweep.folders) < len(sweep.unique):
+            raise
+        log.warning("all points are complete, and nothing can be added to them: %s", error)
+        return False
+    return True
 
 
 class Sweep:

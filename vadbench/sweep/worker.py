@@ -190,7 +190,8 @@ def _interrupt(*_: object) -> None:
 
 def _end_with_parent() -> None:
     """Nobody waits for a worker whose parent was killed: the pipe to it closes, whatever the parent died of."""
-    sys.stdin.buffer.read()
+    while os.read(0, 1):  # not sys.stdin, whose lock Python wants at exit
+        pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 
