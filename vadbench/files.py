@@ -95,6 +95,14 @@ def exchange(first: Path, second: Path) -> bool:
     raise OSError(number, os.strerror(number), str(second))
 
 
+def bounded(name: str, most: int = 200) -> str:
+    """Return ``name``, or where it has more than ``most`` bytes its beginning and a digest: file systems take 255."""
+    if len(name.encode()) <= most:
+        return name
+    start = name.encode()[: most - 17].decode(errors="ignore")
+    return f"{start}-{sha256([name.encode()])[:16]}"
+
+
 def left_behind(temporary: Path) -> bool:
     """Return True if a temporary file's writer is known to be dead: its process on this machine is gone."""
     host, pid = temporary.name.split(".")[-4:-2] if temporary.name.count(".") >= 4 else ("", "")

@@ -19,7 +19,7 @@ from vadbench.config.schema import RunConfig
 from vadbench.data.alike import sizes
 from vadbench.data.registry import all_warnings, dataset_digest, label_digest, load_dataset
 from vadbench.data.video import Dataset
-from vadbench.errors import ConfigError, StoreError, VadbenchError
+from vadbench.errors import ConfigError, DataError, StoreError, VadbenchError
 from vadbench.evaluation.own_objects import has_spec, identity
 from vadbench.evaluation.protocols.protocol import effective
 from vadbench.experiment.evaluate_run import assess, assess_scenes
@@ -159,6 +159,9 @@ def check_device(name: str) -> None:
 def prepare(config: RunConfig, dataset: Dataset | None = None) -> tuple[Dataset, Detector]:
     """Return the dataset and the detector of ``config``; all that is wrong with either is raised here."""
     dataset = dataset or load_dataset(config.dataset)
+    for split, videos in (("training", dataset.train), ("test", dataset.test)):
+        if not videos:
+            raise DataError(f"dataset {dataset.name}: it has no {split} videos. A run needs at least one.")
     if dataset.loaded_from is None:  # whatever it says of itself: nobody has compared it with the official split
         dataset = replace(dataset, comparable=False)
     detector = build(config, lambda: open_store(config))
