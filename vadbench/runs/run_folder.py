@@ -126,6 +126,8 @@ class RunFolder:
     def end(self, state: str, reason: str = "") -> None:
         """Mark a run that did not finish: failed or interrupted, with the reason; what it had made of its result
         goes."""
+        if self.complete:  # it was stopped after its last file
+            return
         for path in self.path.iterdir():
             if path.name not in _KEPT:
                 _remove(path)
