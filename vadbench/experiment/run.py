@@ -348,7 +348,7 @@ def _recorded(place: RunFolder, folder: RunFolder) -> Iterator[None]:
         stopped = isinstance(error, (KeyboardInterrupt, SystemExit))  # the latter is how a preempted Slurm task ends
         with suppress(OSError):  # a folder that can't be written is what the error is about
             place.end(*(["interrupted"] if stopped else ["failed", f"{type(error).__name__}: {error}"]))
-        if folder.complete:
+        if place is not folder:
             log.error("the run was not replaced: the old result stays in %s, the log is in %s", folder.path, place.path)
         if isinstance(error, OSError) and is_full(error):
             raise unwritable(f"the run folder {place.path}", error) from error
