@@ -25,9 +25,11 @@ SCHEMA_PAGE = """\
 The record of one complete run, version {version}. This page is written by `make docs` from the JSON schema
 [{name}](../vadbench/runs/{name}), which every record is validated against in the tests.
 
-`run.json` is written last, so it exists for complete runs only. Numbers that are undefined or infinite are null. A
-change of what a key means raises `schema_version`; the schemas of older versions stay in the package, and records of
-older versions stay readable by `table`, `report` and `sync`.
+`run.json` is written last, after the files that it lists are on the disk. A run is complete when it can be read and
+those files are there with their sizes; `python -m vadbench verify` reads their content too. Score maps may be deleted
+to make room. Numbers that are undefined or infinite are null. A change of what a key means raises `schema_version`; the
+schemas of older versions stay in the package, and records of older versions stay readable by `table`, `report` and
+`sync`.
 
 | key | type | what |
 |---|---|---|

@@ -56,12 +56,12 @@ def valid_records() -> Iterator[None]:
     """Every record that this process writes is valid under the schema of its version."""
     from vadbench.runs.run_folder import RunFolder
 
-    finish = RunFolder.finish
+    write = RunFolder.write
 
     def checked(folder: RunFolder, record: dict[str, Any]) -> None:
-        finish(folder, record)
+        write(folder, record)
         require_valid(folder.path)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(RunFolder, "finish", checked)
+        patch.setattr(RunFolder, "write", checked)
         yield

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import fcntl
 import hashlib
 import json
 import mmap
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 BARRED = {errno.EACCES, errno.EPERM, errno.EROFS}
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
 BLOCK = 1 << 20
 
 HOST = "".join(c if c.isalnum() or c == "-" else "-" for c in socket.gethostname())
@@ -51,6 +54,54 @@ def write_atomically(path: Path, text: str) -> None:
     """Write a file in UTF-8, whole or not at all, see :func:`replacing`."""
     with replacing(path) as file:
         file.write(text.encode())
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in ``folder`` to the disk, so that none is lost in a power cut."""
+    _sync(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def sync_tree(folder: Path) -> None:
+    """Bring every file below ``folder`` to the disk, and every name; links are not followed."""
+    for place, _, names in os.walk(folder):
+        for path in (Path(place, name) for name in names):
+            if not path.is_symlink():
+                _sync(path, os.O_RDONLY)
+        sync_folder(Path(place))
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that can't sync a folder say so
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def exchange(first: Path, second: Path) -> bool:
+    """Give each of two files or folders of one file system the other's name, in one step; False, with nothing done,
+    where the system can't (other systems than Linux, NFS)."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    here, swap = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    if rename is None:
+        return False
+    if rename(here, os.fsencode(first), here, os.fsencode(second), swap) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+        return False
+    raise OSError(number, os.strerror(number), str(second))
+
+
+def bounded(name: str, most: int = 200) -> str:
+    """Return ``name``, or where it has more than ``most`` bytes its beginning and a digest: file systems take 255."""
+    if len(name.encode()) <= most:
+        return name
+    start = name.encode()[: most - 17].decode(errors="ignore")
+    return f"{start}-{sha256([name.encode()])[:16]}"
 
 
 def left_behind(temporary: Path) -> bool:
@@ -165,13 +216,23 @@ def is_full(error: OSError) -> bool:
 
 
 def require_writable(folder: Path) -> None:
-    """Make a folder below ``results=FOLDER``; StoreError, before any work, where nothing can be written there."""
+    """Make a folder below ``results=FOLDER``; StoreError, before any work, where nothing can be written there or no
+    file be locked."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        with tempfile.TemporaryFile(dir=folder) as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
+        if error.errno in NO_LOCKS:
+            raise StoreError(f"the folder {folder}: {_without_locks(error)}") from error
         raise unwritable(f"the folder {folder}", error) from error
+
+
+def _without_locks(error: OSError) -> str:
+    return (
+        f"files can't be locked there ({error.strerror}), which keeps two processes from making the same run. Choose a "
+        "place on another file system with results=FOLDER, or have this one mounted with locks."
+    )
 
 
 def unwritable(what: str, error: OSError) -> StoreError:
@@ -189,6 +250,8 @@ def explain(error: OSError) -> str | None:
     if is_full(error):
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}no room is left on the disk. Make room; the same command goes on from here."
+    if error.errno in NO_LOCKS:
+        return f"{error.filename or 'the results folder'}: {_without_locks(error)}"
     if error.filename is None:
         return None
     hint = " Make it accessible, or choose another place." if error.errno in BARRED else ""

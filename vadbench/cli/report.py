@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vadbench.cli.commands import RUN_HELP, add_results, parser_of
+from vadbench.errors import StoreError
 from vadbench.files import write_atomically
 from vadbench.report.pages import page
 from vadbench.runs.find_run import find_run
@@ -20,6 +21,10 @@ def run(argv: Sequence[str]) -> int:
     words = parser.parse_args(list(argv))
     folder = find_run(words.run, words.results)
     out = words.out or folder / "report.html"
-    write_atomically(out, page(folder))
+    content = page(folder)
+    try:
+        write_atomically(out, content)
+    except OSError as error:
+        raise StoreError(f"{out} can't be written ({error.strerror}). --out FILE writes the page elsewhere.") from error
     print(out)
     return 0

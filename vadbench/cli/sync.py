@@ -11,6 +11,8 @@ from typing import Any
 from vadbench.cli.commands import parser_of
 from vadbench.config.schema import TrackingConfig
 from vadbench.errors import DataError, VadbenchError
+from vadbench.runs.find_run import run_folders
+from vadbench.runs.run_folder import RunFolder
 from vadbench.runs.sweep_record import read_sweep
 from vadbench.tracking.mlflow_mirror import Mirror, tracking_uri, warn
 from vadbench.tracking.run_entry import tag_value
@@ -37,11 +39,12 @@ def run(argv: list[str]) -> int:
         ", ".join(f"{count} {what}" for what, count in sorted(tally.items()) if count) or "nothing to mirror",
         f"({uri})",
     )
-    return 1 if tally["failed"] else 0
+    return 1 if tally["failed"] or tally["damaged"] else 0
 
 
 def sync(results: Path, config: TrackingConfig) -> Counter[str]:
-    """Mirror every finished run under ``results``; counts by outcome: mirrored, unchanged, left out, failed, closed.
+    """Mirror every finished run under ``results``; counts by outcome: mirrored, unchanged, left out, failed, damaged,
+    closed.
 
     Failed and interrupted runs are mirrored as such, and replaced once they are complete. Sweeps become parents.
     """
@@ -61,6 +64,11 @@ def _put_all(mirror: Mirror, results: Path, tally: Counter[str]) -> None:
     sweeps = list(read_sweeps(results))
     parents = {key: sweep["id"] for sweep in reversed(sweeps) for key in sweep["fingerprints"]}
     for folder in run_folders(results):
+        damage = RunFolder(folder).damage
+        if damage:
+            log.warning("Left out: %s: this run is damaged: %s. Its command recomputes it.", folder, damage)
+            tally["damaged"] += 1
+            continue
         try:
             sweep = parents.get(folder.name)
             outcome = mirror.put(folder, mirror.parent(sweep, folder) if sweep else None)
@@ -74,11 +82,6 @@ def _put_all(mirror: Mirror, results: Path, tally: Counter[str]) -> None:
             tally[outcome] += 1
     for sweep in sweeps:
         mirror.close_sweep(sweep["id"], sweep["tally"], sweep["command"])
-
-
-def run_folders(results: Path) -> list[Path]:
-    """Every run folder under ``results``, in the order of their names."""
-    return sorted(path for path in results.glob("runs/*/*/*") if path.is_dir() and not path.is_symlink())
 
 
 def read_sweeps(results: Path) -> Iterator[dict[str, Any]]:

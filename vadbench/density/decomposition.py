@@ -17,7 +17,7 @@ import numpy as np
 from vadbench.density.base import Remember, prefixed
 from vadbench.density.device import Cpu, Gpu
 from vadbench.density.spectrum import DENSE, Rows, column_blocks, eigen, gram, shape_of, working_dtype
-from vadbench.errors import one_of
+from vadbench.errors import DataError, one_of
 
 COMPONENTS = ("enough", "one_fewer")
 
@@ -158,11 +158,14 @@ def decompose(
 
     Raises
     ------
-    ValueError: fewer than two rows, or rows that are not finite.
+    DataError: fewer than two rows. ValueError: rows that are not finite.
     """
     n, d = shape_of(rows)
     if n < 2:
-        raise ValueError(f"principal components need at least two rows, got {n}")
+        raise DataError(
+            f"principal components need at least 2 training samples and got {n}: give more or longer training videos, "
+            "or take more clips of them (a smaller backbone.clip_stride)."
+        )
     device, remember = device or Cpu(), remember or _make
     spectrum, computed = _spectrum(rows, level, remember, lambda: gram(rows, device, block_bytes))
     mean, values, vectors, total = (spectrum[name] for name in ("mean", "values", "vectors", "total"))

@@ -20,6 +20,7 @@ from vadbench.data.video import Dataset, Video
 from vadbench.density.base import Remember
 from vadbench.errors import VadbenchError, one_of
 from vadbench.experiment.allocator import keep_freed_memory, release_freed_memory
+from vadbench.files import bounded
 from vadbench.models.base import Detector, Extractor, Features, VideoScores
 from vadbench.models.clips.to_frames import ClipMaps
 from vadbench.store.features import EAGER, MemoryStore, Store, keys_of
@@ -149,7 +150,7 @@ def kept_clip_maps(folder: Path, video: str) -> np.ndarray | None:
 
 
 def _map_file(folder: Path, video: str) -> Path:
-    return folder / f"{quote(video, safe=' ')}.npy"
+    return folder / f"{bounded(quote(video, safe=' '))}.npy"
 
 
 @contextmanager

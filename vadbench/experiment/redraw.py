@@ -73,7 +73,7 @@ def add_metrics(folder: RunFolder, dataset: Dataset, protocol: Protocol, seed: i
     labels = {video.id: video.labels for video in dataset.test if video.labels is not None}
     applied = apply(protocol, {video: results[video] for video in labels}, labels, dataset.name)
     found = plugin_metrics(applied.scores, applied.labels, protocol.name, 2000, seed, new)
-    folder.finish({**record, "metrics": {**known, **found}})
+    folder.write({**record, "metrics": {**known, **found}})
     log.info("%s: evaluated on the scores of the run in %s", ", ".join(found), folder.path)
     return list(found)
 
@@ -105,7 +105,7 @@ def better_pixels(
         )
         return False
     found, how = pixel_metric_entries(*with_masks(dataset.test, scores), method, seed=seed)
-    folder.finish({**record, "metrics": {**record["metrics"], **found}, "pixels": how})
+    folder.write({**record, "metrics": {**record["metrics"], **found}, "pixels": how})
     log.info("pixel metrics (%s) from the maps of the run in %s", method, folder.path)
     return True
 

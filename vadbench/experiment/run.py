@@ -19,7 +19,7 @@ from vadbench.config.schema import RunConfig
 from vadbench.data.alike import sizes
 from vadbench.data.registry import all_warnings, dataset_digest, label_digest, load_dataset
 from vadbench.data.video import Dataset
-from vadbench.errors import ConfigError, VadbenchError
+from vadbench.errors import ConfigError, DataError, StoreError, VadbenchError
 from vadbench.evaluation.own_objects import has_spec, identity
 from vadbench.evaluation.protocols.protocol import effective
 from vadbench.experiment.evaluate_run import assess, assess_scenes
@@ -108,28 +108,48 @@ def run(
     for part, thing in own.items():
         setattr(detector, part, thing)
     folder = run_folder(config, dataset, detector, objects)
-    require_writable(folder.path.parent)
     again = "visualizer" in own or not all(has_spec(thing) for thing in own.values())
+    try:
+        require_writable(folder.path.parent)
+    except StoreError as error:
+        if again or not _serves(folder, config.on_existing):
+            raise
+        log.warning("this run exists, and nothing can be added to it: %s", error)
+        return _existing(folder, detector)
     with folder.lock():
-        if folder.complete and config.on_existing == "error":
-            raise VadbenchError(f"this run exists: {folder.path}. on_existing=skip reuses it, rerun replaces it.")
+        folder.clear_rerun()
         require_plain(folder.path)
-        if folder.complete and config.on_existing == "skip" and not again:
+        if _serves(folder, config.on_existing) and not again:
             update(config, dataset, detector, folder)
-            record = folder.read()
-            others = [mark for mark in record.get("engines", {}) if not takes(detector.extractor, mark)]
-            if others:
-                log.warning(
-                    "%s made this run; on_existing=rerun recomputes it with the engine asked for", ", ".join(others)
-                )
-            return RunResult(folder, record, existed=True)
-        with _recorded(folder):
-            folder.begin(_yaml(described(config, dataset, objects)), overrides or [])
-            _log_into(folder.path)
-            record = _work(config, dataset, detector, folder.path, {"load": time.perf_counter() - started})
-            folder.finish(record | ({"objects": objects} if objects else {}))
+            return _existing(folder, detector)
+        if folder.damage:
+            log.warning("%s is recomputed: it is damaged: %s", folder.path, folder.damage)
+        place = folder.rerun if folder.complete else folder
+        with _recorded(place, folder):
+            place.begin(_yaml(described(config, dataset, objects)), overrides or [])
+            with _logged_into(place.path):
+                record = _work(config, dataset, detector, place.path, {"load": time.perf_counter() - started})
+            place.finish({"fingerprint": folder.path.name, **record, **({"objects": objects} if objects else {})})
+        if place is not folder:
+            folder.replace()
     track(folder, config, sweep)
     return RunResult(folder, folder.read(), existed=False)
+
+
+def _serves(folder: RunFolder, on_existing: str) -> bool:
+    """Whether the run is there and is not to be recomputed; VadbenchError for ``on_existing=error``."""
+    if folder.complete and on_existing == "error":
+        raise VadbenchError(f"this run exists: {folder.path}. on_existing=skip reuses it, rerun replaces it.")
+    return folder.complete and on_existing == "skip"
+
+
+def _existing(folder: RunFolder, detector: Detector) -> RunResult:
+    """Return the run that is there; a warning says where its features are those of other engines."""
+    record = folder.read()
+    others = [mark for mark in record.get("engines", {}) if not takes(detector.extractor, mark)]
+    if others:
+        log.warning("%s made this run; on_existing=rerun recomputes it with the engine asked for", ", ".join(others))
+    return RunResult(folder, record, existed=True)
 
 
 def check_device(name: str) -> None:
@@ -141,6 +161,9 @@ def check_device(name: str) -> None:
 def prepare(config: RunConfig, dataset: Dataset | None = None) -> tuple[Dataset, Detector]:
     """Return the dataset and the detector of ``config``; all that is wrong with either is raised here."""
     dataset = dataset or load_dataset(config.dataset)
+    for split, videos in (("training", dataset.train), ("test", dataset.test)):
+        if not videos:
+            raise DataError(f"dataset {dataset.name}: it has no {split} videos. A run needs at least one.")
     if dataset.loaded_from is None:  # whatever it says of itself: nobody has compared it with the official split
         dataset = replace(dataset, comparable=False)
     detector = build(config, lambda: open_store(config))
@@ -213,7 +236,6 @@ def _work(
     frames = sum(v.n_frames for v in (*dataset.train, *dataset.test))
     extracted = timings["extract_train"] + timings["extract_test"]
     record = {
-        "fingerprint": folder.name,
         "created": now(),
         "names": names(config, dataset, detector),
         "seed": config.seed,
@@ -321,26 +343,20 @@ def draw_missing(config: RunConfig, dataset: Dataset, detector: Detector, folder
 
 
 @contextmanager
-def _recorded(folder: RunFolder) -> Iterator[None]:
-    """Say in the folder how a run ended if it did not finish, and close its log."""
+def _recorded(place: RunFolder, folder: RunFolder) -> Iterator[None]:
+    """Say in ``place`` how the work there ended if it did not finish, and what is left of a complete ``folder``."""
     try:
         yield
-    except (KeyboardInterrupt, SystemExit):  # the latter is how a preempted Slurm task ends
-        folder.end("interrupted")
-        raise
     except BaseException as error:
-        _log_traceback(error)
+        stopped = isinstance(error, (KeyboardInterrupt, SystemExit))  # the latter is how a preempted Slurm task ends
         with suppress(OSError):  # a folder that can't be written is what the error is about
-            folder.end("failed", f"{type(error).__name__}: {error}")
+            place.end(*(["interrupted"] if stopped else ["failed", f"{type(error).__name__}: {error}"]))
+        if place is not folder:
+            log.error("the run was not replaced: the old result stays in %s, the log is in %s", folder.path, place.path)
         misplaced = isinstance(error, IsADirectoryError | NotADirectoryError)  # in the place of a file of the run
         if isinstance(error, OSError) and (misplaced or is_full(error)):
-            raise unwritable(f"the run folder {folder.path}", error) from error
+            raise unwritable(f"the run folder {place.path}", error) from error
         raise
-    finally:
-        for handler in _run_logs():
-            logging.getLogger().removeHandler(handler)
-            with suppress(OSError):
-                handler.close()
 
 
 class _RunLog(logging.FileHandler):
@@ -350,22 +366,23 @@ class _RunLog(logging.FileHandler):
         """Nothing: logging would print a traceback to the terminal."""
 
 
-def _run_logs() -> list[_RunLog]:
-    return [handler for handler in logging.getLogger().handlers if isinstance(handler, _RunLog)]
-
-
-def _log_traceback(error: BaseException) -> None:
-    """Into log.txt only: whoever catches the error says on the terminal what is wrong."""
-    cause = (type(error), error, error.__traceback__)
-    record = log.makeRecord(log.name, logging.ERROR, __file__, 0, "failed", (), cause)
-    for handler in _run_logs():
-        handler.handle(record)
-
-
-def _log_into(folder: Path) -> None:
+@contextmanager
+def _logged_into(folder: Path) -> Iterator[None]:
+    """Log into log.txt of ``folder``, also the traceback of what goes wrong: whoever catches it says on the terminal
+    what it is."""
     handler = _RunLog(folder / "log.txt", mode="w", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.getLogger().addHandler(handler)
+    try:
+        yield
+    except Exception as error:
+        cause = (type(error), error, error.__traceback__)
+        handler.handle(log.makeRecord(log.name, logging.ERROR, __file__, 0, "failed", (), cause))
+        raise
+    finally:
+        logging.getLogger().removeHandler(handler)
+        with suppress(OSError):
+            handler.close()
 
 
 def _yaml(values: Mapping[str, Any]) -> str:

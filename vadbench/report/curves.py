@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from vadbench.data.video import Video
+from vadbench.files import bounded
 from vadbench.models.base import VideoScores
 
 # At most this many curves in one picture; a dataset of 107 videos makes several pages.
@@ -115,4 +116,4 @@ def _highest(scores: np.ndarray, count: int) -> set[int]:
 
 
 def _plain(name: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
+    return bounded("".join(c if c.isalnum() or c in "-_." else "_" for c in name))

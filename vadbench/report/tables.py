@@ -12,7 +12,8 @@ from typing import Any
 
 from vadbench.errors import DataError, nearest
 from vadbench.report.rows import ENDS, HEADLINES, TOO_WIDE, Row, Spread, rows
-from vadbench.runs.run_folder import RunFolder
+from vadbench.runs.find_run import run_folders
+from vadbench.runs.run_folder import RunFolder, holds_run
 from vadbench.runs.sweep_record import read_sweep
 from vadbench.untrusted import printable
 
@@ -39,9 +40,9 @@ def find_runs(folder: Path) -> list[Path]:
         return [folder]
     if (folder / "sweep.json").is_file():
         keys = {point["fingerprint"] for point in read_sweep(folder)["points"]}
-        return sorted(path for path in folder.absolute().parents[1].glob("runs/*/*/*") if path.name in keys)
+        return [path for path in run_folders(folder.absolute().parents[1]) if path.name in keys]
     root = folder / "runs" if (folder / "runs").is_dir() else folder
-    return sorted(path.parent for path in root.rglob("run.json"))
+    return sorted(path.parent for path in root.rglob("run.json") if holds_run(path.parent))
 
 
 def sweep_table(folders: Sequence[RunFolder], points: Sequence[Mapping[str, Any]]) -> str:

@@ -6,7 +6,7 @@ import difflib
 from pathlib import Path
 
 from vadbench.errors import DataError
-from vadbench.runs.run_folder import RunFolder
+from vadbench.runs.run_folder import RunFolder, holds_run
 
 
 def find_run(given: str | Path, results: Path) -> Path:
@@ -16,15 +16,26 @@ def find_run(given: str | Path, results: Path) -> Path:
     ------
     DataError: no such run, several whose ids begin with ``given``, a folder without a complete run.
     """
-    folder = Path(given)
-    if not folder.is_dir():
-        folder = _by_id(str(given), results)
+    folder = locate(given, results)
     RunFolder(folder).read()
     return folder
 
 
+def locate(given: str | Path, results: Path) -> Path:
+    """Return the folder that ``given`` means, whatever is in it; DataError as :func:`find_run`."""
+    folder = Path(given)
+    return folder if folder.is_dir() else _by_id(str(given), results)
+
+
+def run_folders(results: Path) -> list[Path]:
+    """Every run folder under ``results``, in the order of their names."""
+    return sorted(
+        path for path in results.glob("runs/*/*/*") if path.is_dir() and not path.is_symlink() and holds_run(path)
+    )
+
+
 def _by_id(given: str, results: Path) -> Path:
-    there = sorted(path for path in results.glob("runs/*/*/*") if path.is_dir())
+    there = run_folders(results)
     found = [path for path in there if path.name.startswith(given)]
     found = [path for path in found if path.name == given] or found
     if len(found) == 1:

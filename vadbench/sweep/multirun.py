@@ -17,11 +17,11 @@ from typing import Any
 from vadbench import registry
 from vadbench.config.schema import RunConfig
 from vadbench.data.video import Dataset
-from vadbench.errors import VadbenchError
+from vadbench.errors import StoreError, VadbenchError
 from vadbench.experiment.run import check_device, prepare, update
 from vadbench.files import require_writable, unwritable
 from vadbench.runs.run_folder import RunFolder
-from vadbench.runs.states import complete_since, settle, tried_since
+from vadbench.runs.states import attempt, clear_rerun, complete_since, settle, state_since, tried_since
 from vadbench.sweep.inventory import Inventory, Item
 from vadbench.sweep.launchers import LocalLauncher, Worker, finish, start
 from vadbench.sweep.lease import visible_gpus
@@ -57,14 +57,26 @@ def run(words: list[str]) -> int:
             check_device(device)
     sweep = Sweep(words, points)
     try:
-        require_writable(sweep.folder.path)
-        require_plain(sweep.folder.path)
-        code = sweep.run()
+        if writable := _writable(sweep):
+            require_plain(sweep.folder.path)
+        code = sweep.run() if writable else 0
     except OSError as error:
         raise unwritable(f"the sweep folder {sweep.folder.path}", error) from error
     print(sweep_table(sweep.folders, sweep.rows()))
     print(f"\nsweep folder:  {sweep.folder.path}")
     return code
+
+
+def _writable(sweep: Sweep) -> bool:
+    """Whether the sweep can be recorded; StoreError where it can't and a point is missing."""
+    try:
+        require_writable(sweep.folder.path)
+    except StoreError as error:
+        if sweep.config.on_existing != "skip" or sweep.todo() or len(sweep.folders) < len(sweep.unique):
+            raise
+        log.warning("all points are complete, and nothing can be added to them: %s", error)
+        return False
+    return True
 
 
 class Sweep:
@@ -83,6 +95,8 @@ class Sweep:
 
     def run(self) -> int:
         """Do what is missing; returns the exit status."""
+        for folder in self.folders:
+            clear_rerun(folder)
         todo = self.todo()
         existing = len(self.unique) - len(todo)
         if self.config.on_existing == "error" and existing:
@@ -90,7 +104,7 @@ class Sweep:
                 f"{existing} of {len(self.unique)} points exist in {self.results}. on_existing=skip reuses them, rerun "
                 "replaces them."
             )
-        rerun = f", {len(todo)} again" if self.config.on_existing == "rerun" else ""
+        rerun = f", {len(todo)} again" if self._rerun else ""
         log.info("%d points: %d complete, %d to do%s", len(self.unique), existing, len(todo), rerun)
         for line in outdated(todo, self.folder.read(), self.results):
             log.warning(line)
@@ -127,6 +141,10 @@ class Sweep:
                 log.warning("nothing added to %s: %s", folder.path, error)
 
     @property
+    def _rerun(self) -> bool:
+        return self.config.on_existing == "rerun"
+
+    @property
     def folders(self) -> list[RunFolder]:
         """The run folders of the points that can be run."""
         return [item.folder for item in self.unique if item.folder is not None]
@@ -151,7 +169,7 @@ class Sweep:
         """Return the state of a point: that of its run folder, or failed if it has none."""
         if item.folder is None:
             return "failed"
-        state = item.folder.state
+        state = state_since(item.folder, self.since) if self._rerun else item.folder.state
         if state == "absent" and self.folder.fault(item.point.words):
             return "failed"
         return state
@@ -162,16 +180,16 @@ class Sweep:
             return fault
         if item.folder is None or state == "absent":
             return "not begun"
-        reason = item.folder.mark().get("reason")
-        return str(reason or ("its process died" if state == "interrupted" else state))
+        reason = attempt(item.folder).mark().get("reason") or ("its process died" if state == "interrupted" else state)
+        return f"{reason} (the old result stays)" if item.folder.complete else str(reason)
 
     def _log(self, item: Item) -> str:
-        path = item.folder.path / "log.txt" if item.folder else None
+        path = attempt(item.folder).path / "log.txt" if item.folder else None
         return str(path if path is not None and path.is_file() else self.folder.workers)
 
     def todo(self) -> list[Item]:
         """Points that can be run and are not complete in this start's sense."""
-        if self.config.on_existing == "rerun":
+        if self._rerun:
             return [i for i in self.unique if i.folder and not complete_since(i.folder, self.since)]
         return [i for i in self.unique if i.folder and not i.folder.complete]
 
@@ -183,7 +201,7 @@ class Sweep:
             alone = not todo
             self._round([retry[0]] if alone else todo, mirror, alone)
             left = self.todo()
-            died = [i for i in left if i.folder and i.folder.state == "interrupted" and self._tried(i)]
+            died = [i for i in left if self.state(i) == "interrupted" and self._tried(i)]
             for item in died:
                 if item in (retry[:1] if alone else todo):
                     self._tries[str(item.fingerprint)] += 1
@@ -203,7 +221,7 @@ class Sweep:
             log.info("waiting for %d points that another process runs", len(busy))
         while any(self.state(item) == "running" for item in busy):
             time.sleep(_POLL_S)
-        return [item for item in items if self.state(item) != "complete" or self.config.on_existing == "rerun"]
+        return [item for item in items if self.state(item) != "complete"]
 
     def _tried(self, item: Item) -> bool:
         return item.folder is not None and tried_since(item.folder, self.since)
@@ -277,7 +295,7 @@ class Sweep:
         return Work(
             tasks=tuple(Task.of(item) for item in todo),
             since=self.since,
-            rerun=self.config.on_existing == "rerun",
+            rerun=self._rerun,
             retry=retry,
             threads=self._threads(jobs),
             wants_gpu=self._wants_gpu(),

@@ -132,24 +132,23 @@ def _own_first(pairs: list[Any], rank: int, world: int) -> list[Any]:
 
 def _wanted(item: Item, work: Work) -> bool:
     """Return True unless a point is done, was tried in this start, or is in another worker's hands."""
-    from vadbench.runs.states import complete_since, tried_since
+    from vadbench.runs.states import attempt, state_since, tried_since
 
     assert item.folder is not None
-    state = item.folder.state
-    if state == "complete":
-        return work.rerun and not complete_since(item.folder, work.since)
-    if state == "running":
+    state = state_since(item.folder, work.since) if work.rerun else item.folder.state
+    if state in ("complete", "running"):
         return False
     if state == "absent" or not tried_since(item.folder, work.since):
         return True
     # A run that could still say that it was interrupted is taken up again, such as by a Slurm task that was requeued.
     # One that fell silent killed its worker and might kill the next: it gets its second chance alone.
-    return state == "interrupted" and (work.retry or item.folder.mark().get("state") == "interrupted")
+    return state == "interrupted" and (work.retry or attempt(item.folder).mark().get("state") == "interrupted")
 
 
 def _run_point(sweep: SweepFolder, task: Task, item: Item, work: Work) -> None:
     """Run one point; what goes wrong is recorded and stops nothing but this point."""
     from vadbench.experiment.run import run
+    from vadbench.runs.states import attempt
 
     assert item.folder is not None
     config = item.point.config
@@ -163,7 +162,7 @@ def _run_point(sweep: SweepFolder, task: Task, item: Item, work: Work) -> None:
     try:
         run(config, list(task.words), dataset=item.dataset)
     except Exception as error:
-        recorded = item.folder.state == "failed"  # then the traceback is in the log of the run
+        recorded = attempt(item.folder).state == "failed"  # then the traceback is in the log of the run
         unforeseen = not recorded and not isinstance(error, VadbenchError)
         log.error("failed: %s: %s", task.label, error, exc_info=unforeseen)
         if not recorded:
@@ -190,7 +189,8 @@ def _interrupt(*_: object) -> None:
 
 def _end_with_parent() -> None:
     """Nobody waits for a worker whose parent was killed: the pipe to it closes, whatever the parent died of."""
-    sys.stdin.buffer.read()
+    while os.read(0, 1):  # not sys.stdin, whose lock Python wants at exit
+        pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,15 @@ from urllib.parse import quote
 from filelock import FileLock
 
 from vadbench.config.schema import TrackingConfig
-from vadbench.tracking.run_entry import CONTENT, FINGERPRINT, RunEntry, dataset_digest, experiment_of, read_entry
+from vadbench.tracking.run_entry import (
+    CONTENT,
+    FINGERPRINT,
+    FOLDER,
+    RunEntry,
+    dataset_digest,
+    experiment_of,
+    read_entry,
+)
 from vadbench.untrusted import component
 
 log = logging.getLogger(__name__)
@@ -82,8 +91,8 @@ class Mirror:
     def __init__(self, uri: str, results: Path) -> None:
         self.uri = uri
         self.results = results
-        database = Path(uri[len(_SQLITE) :]) if uri.startswith(_SQLITE) else None
-        self._local = database.parent if database is not None else None
+        self._database = Path(uri[len(_SQLITE) :]) if uri.startswith(_SQLITE) else None
+        self._local = self._database.parent if self._database is not None else None
         self._lock = FileLock((self._local or results.absolute() / "tracking") / "mlflow.lock")
         self._experiments: dict[str, str] = {}
         self._client: Any = None
@@ -93,6 +102,8 @@ class Mirror:
         Path(self._lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
         self._lock.acquire()
         try:
+            if self._database is not None and not self._database.exists():
+                self._database.touch()  # SQLite would make it without the group's right to write that a umask may give
             self._client = _connect(self.uri)
         except BaseException:
             self._lock.release()
@@ -112,10 +123,13 @@ class Mirror:
         for run in stale:
             self._client.delete_run(run.info.run_id)
         if current is not None:
-            if parent and _PARENT not in current.data.tags:
-                self._client.set_tag(current.info.run_id, _PARENT, parent)
-                return "mirrored"
-            return "unchanged"
+            known = current.data.tags
+            new = {_PARENT: parent} if parent and _PARENT not in known else {}
+            if known.get(FOLDER) != entry.tags[FOLDER]:  # the results folder was moved or copied
+                new[FOLDER] = entry.tags[FOLDER]
+            for key, value in new.items():
+                self._client.set_tag(current.info.run_id, key, value)
+            return "mirrored" if new else "unchanged"
         parent = parent or next((run.data.tags[_PARENT] for run in stale if _PARENT in run.data.tags), None)
         self._create(experiment, entry, folder, parent)
         return "mirrored"
@@ -137,13 +151,32 @@ class Mirror:
             if found is not None and found.lifecycle_stage == "deleted":
                 self._client.restore_experiment(found.experiment_id)
             # Only this machine's store knows where this machine's files are; a server has its own place for them.
-            place = (
-                None if self._local is None else (self._local / "artifacts" / quote(component(name), safe=" ")).as_uri()
-            )
+            place = None
+            if self._local is not None:
+                place = (self._local / "artifacts" / quote(component(name), safe=" ")).as_uri()
+            if found and place and found.artifact_location != place:
+                self._repoint(found.artifact_location, place)
             self._experiments[name] = (
                 found.experiment_id if found else self._client.create_experiment(name, artifact_location=place)
             )
         return self._experiments[name]
+
+    def _repoint(self, old: str, new: str) -> None:
+        """Let an experiment and its runs have their files at ``new``, below this store, if their place ``old`` was made
+        by this program and the folder of the store was moved or copied since: else new files would go to ``old``.
+
+        MLflow has no call for that.
+        """
+        tail = "/".join(new.rsplit("/", 2)[1:])
+        if self._database is None or not old.endswith(f"/{tail}"):
+            return
+        with closing(sqlite3.connect(self._database)) as database, database:
+            database.execute("UPDATE experiments SET artifact_location = ? WHERE artifact_location = ?", (new, old))
+            database.execute(
+                "UPDATE runs SET artifact_uri = ? || substr(artifact_uri, ?) WHERE substr(artifact_uri, 1, ?) = ?",
+                (new, len(old) + 1, len(old) + 1, f"{old}/"),
+            )
+        log.info("%s: files of runs are now at %s, no longer at %s", self.uri, new, old)
 
     def parent(self, sweep: str, folder: Path, name: str | None = None) -> str:
         """Return the entry of a sweep in the experiment of ``folder``'s run, made if need be under ``name``; its run

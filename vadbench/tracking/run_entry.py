@@ -22,6 +22,9 @@ FINGERPRINT = "vadbench.fingerprint"
 CONTENT = "vadbench.content"
 """Tag that tells whether an entry is up to date: digest of the record that it was made from."""
 
+FOLDER = "vadbench.folder"
+"""Tag that says where the run is."""
+
 _STATUS = {"complete": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 # Limits of MLflow's SQL store: what is longer would raise.
 _KEY, _PARAM, _TAG, _DIGEST = 250, 500, 4000, 32
@@ -115,7 +118,7 @@ def _of_unfinished(folder: Path, state: str) -> RunEntry:
         "vadbench.state": state,
         "vadbench.reason": str(mark.get("reason", ""))[:_TAG],
         "vadbench.host": str(mark.get("host", "")),
-        "vadbench.folder": str(folder),
+        FOLDER: str(folder.absolute()),
     }
     return RunEntry(
         experiment=_text(_chosen(config, "experiment") or names["dataset"], _KEY),
@@ -178,7 +181,7 @@ def _tags(folder: Path, record: Mapping[str, Any], data: Mapping[str, Any], unde
         "vadbench.warnings": "; ".join(map(str, record.get("warnings", []))),
         "vadbench.undefined": ", ".join(undefined),
         "vadbench.host": _read(read_json, folder / "environment.json").get("host"),
-        "vadbench.folder": folder,
+        FOLDER: folder.absolute(),
     }
     return {k: str(v)[:_TAG] for k, v in tags.items() if v is not None and v != ""}
 

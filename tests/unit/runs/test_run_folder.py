@@ -38,6 +38,14 @@ def test_a_new_start_takes_the_old_record_away_first(tmp_path: Path) -> None:
     assert not folder.complete
 
 
+def test_a_run_that_is_stopped_after_its_record_stays_complete(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.begin("seed: 0\n", [])
+    folder.finish(smallest())
+    folder.end("interrupted")
+    assert folder.state == "complete"
+
+
 def test_the_record_is_strict_json(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     values = {"nan": float("nan"), "inf": np.float64("inf"), "np": np.int64(3), "list": np.arange(2), "t": (1, None)}
