@@ -32,6 +32,7 @@ class GridBank:
     needs_calibration = False
     channels: tuple[str, ...]
     name: str
+    result_version = 1  # raised when maps change at the same options and frames
 
     def __init__(self, cell: int) -> None:
         self.cell = cell
@@ -50,7 +51,7 @@ class GridBank:
 
         return {
             "backbone": self.name,
-            "version": 1,
+            "version": self.result_version,
             "layer": layer,
             "options": self.options(),
             "weights": None,

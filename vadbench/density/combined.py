@@ -132,6 +132,11 @@ class CombinedDensityEstimator:
         """Higher whenever the version of the estimator of a stream is."""
         return 1 + sum(estimator.result_version - 1 for estimator in self.estimators.values())
 
+    @property
+    def result_note(self) -> str:
+        """What changed when the versions were last raised."""
+        return "; ".join(dict.fromkeys(one.result_note for one in self.estimators.values() if one.result_note))
+
     def fit(
         self,
         features: Mapping[str, np.ndarray] | None = None,

@@ -33,8 +33,10 @@ from vadbench.experiment.record import (
     fingerprint,
     names,
     plugins,
+    result_versions,
     score_table,
     weights,
+    with_used_seed,
 )
 from vadbench.files import is_full, require_writable, unwritable
 from vadbench.models.base import Detector, specs_of
@@ -106,6 +108,9 @@ def run(
     dataset, detector = prepare(config, dataset)
     for part, thing in own.items():
         setattr(detector, part, thing)
+    given_seed, config = config.seed, with_used_seed(config, detector)
+    if config.seed != given_seed:
+        log.info("seed has no effect on model=%s, which draws nothing: this is its run of seed 0", config.model.name)
     folder = run_folder(config, dataset, detector, objects)
     require_writable(folder.path.parent)
     again = "visualizer" in own or not all(has_spec(thing) for thing in own.values())
@@ -151,13 +156,11 @@ def run_folder(
     config: RunConfig, dataset: Dataset, detector: Detector, objects: Mapping[str, Any] | None = None
 ) -> RunFolder:
     """Where the run of ``config`` on ``dataset`` is or will be; ``objects`` as in the record."""
+    config = with_used_seed(config, detector)
     numbers = {part: said for part, said in (objects or {}).items() if part != "visualizer"}
-    specs: dict[str, Any] = dict(specs_of(detector.extractor))
-    version = getattr(detector, "result_version", 1)
-    if version > 1:
-        specs["result_version"] = version
-    values = described(config, dataset, numbers)
-    key = fingerprint(values, specs, dataset_digest(dataset), label_digest(dataset))
+    values, specs = described(config, dataset, numbers), specs_of(detector.extractor)
+    digests = dataset_digest(dataset), label_digest(dataset)
+    key = fingerprint(values, specs, *digests, result_versions(dataset, detector))
     return RunFolder(Path(config.results) / "runs" / dataset.name / config.model.name / key)
 
 
@@ -211,6 +214,7 @@ def _work(
         "seed": config.seed,
         "uses_seed": getattr(detector, "uses_seed", None),
         "result_version": getattr(detector, "result_version", 1),
+        "result_versions": result_versions(dataset, detector),
         "fit": scored.summary,
         "weights": weights(detector),
         "dataset": describe_dataset(dataset, dataset_digest(dataset), label_digest(dataset)),

@@ -74,6 +74,7 @@ class Sweep:
         self.results = Path(self.config.results).absolute()
         self.items = Inventory().items(points)
         self.unique = _unique(self.items)
+        self.idle_seed = _idle_seed(points, self.items)
         self.folder = SweepFolder.of(self.results, self.items)
         self.launcher: Any = self.config.launcher or LocalLauncher(name="local", jobs=None, jobs_per_gpu=1)
         self.since = time.time()
@@ -90,6 +91,8 @@ class Sweep:
             )
         rerun = f", {len(todo)} again" if self.config.on_existing == "rerun" else ""
         log.info("%d points: %d complete, %d to do%s", len(self.unique), existing, len(todo), rerun)
+        if self.idle_seed:
+            log.warning("%s", self.idle_seed)
         for line in outdated(todo, self.folder.read(), self.results):
             log.warning(line)
         self.folder.note(f"start: {len(self.unique)} points, {len(todo)} to do: {' '.join(self.words)}")
@@ -296,6 +299,13 @@ def _unique(items: Sequence[Item]) -> list[Item]:
     for item in items:
         found.setdefault(item.fingerprint or " ".join(item.point.words), item)
     return list(found.values())
+
+
+def _idle_seed(points: Sequence[Point], items: Sequence[Item]) -> str:
+    """Say of which methods the sweep asks for seeds that they don't use; nothing where there is no such method."""
+    pairs = [(point, item) for point, item in zip(points, items, strict=True) if point.config.seed]
+    idle = dict.fromkeys(f"model={p.config.model.name}" for p, item in pairs if not item.point.config.seed)
+    return f"seed has no effect on {', '.join(idle)}: nothing is drawn, all seeds are one run" if idle else ""
 
 
 @contextmanager

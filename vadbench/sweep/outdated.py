@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vadbench.data.registry import dataset_digest, label_digest
-from vadbench.experiment.record import plugins
+from vadbench.experiment.record import plugins, result_versions
 from vadbench.runs.run_folder import SCHEMA_VERSION, RunFolder
 from vadbench.sweep.inventory import Item
 
@@ -31,7 +31,7 @@ def outdated(items: Sequence[Item], record: Mapping[str, Any], results: Path) ->
 
 
 def _reason(record: Mapping[str, Any], item: Item) -> str:
-    assert item.dataset is not None
+    assert item.dataset is not None and item.detector is not None
     schema, data, commit = record.get("schema_version"), record["dataset"], record.get("provenance", {}).get("git_sha")
     if schema != SCHEMA_VERSION:
         return f"their records have schema version {schema} and today's {SCHEMA_VERSION}"
@@ -49,4 +49,12 @@ def _reason(record: Mapping[str, Any], item: Item) -> str:
             changed.append(f"plug-in {part}")
     if changed:
         return f"because of what differs: {', '.join(changed)}"
+    versions = result_versions(item.dataset, item.detector)
+    before = record.get("result_versions", {"result_version": record.get("result_version", 1)})
+    raised = {name: (before.get(name, 1), version) for name, version in versions.items()}
+    raised = {name: pair for name, pair in raised.items() if pair[0] != pair[1]}
+    if raised:
+        what = [f"{name.replace('_', ' ')} {new} in place of {old}" for name, (old, new) in raised.items()]
+        note = getattr(item.detector, "result_note", "") if "result_version" in raised else ""
+        return f"because numbers changed: {', '.join(what)}" + (f" ({note})" if note else "")
     return f"because configuration, features or scores changed since commit {str(commit)[:7]}, which made them"

@@ -98,7 +98,7 @@ class ImageFolder(Source):
     def decoder(self) -> str:
         import cv2
 
-        return f"opencv-{cv2.__version__}"
+        return self._versioned(f"opencv-{cv2.__version__}")
 
     def _pictures(self) -> Iterator[np.ndarray | Fault]:
         if not self.files:
