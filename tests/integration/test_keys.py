@@ -75,6 +75,8 @@ NEW_KEY_SAME_RESULT = {
     "protocol.macro": "only the data say whether there are videos of a single class",
     "store.dtype": "the baselines beside a method without features have some",
     "model.velocity_[na]*": "of a single direction bin every rule gives the mean, up to rounding",
+    "model.roi_aligned": "in the spec of features; boxes of foreground begin and end at whole pixels",
+    "model.integer_crops": "in the spec of features; boxes of foreground begin and end at whole pixels",
     "regions.max_bbox_overlap": "a bound that no region of the tiny dataset touches",
     "regions.foreground_min_area": "a bound that no region of the tiny dataset touches",
     "regions.foreground_unfiltered": "it concerns classes and overlaps, of which the tiny dataset has none",

@@ -116,7 +116,7 @@ class RunConfig:
     store: StoreConfig
     seed: Annotated[int, Field(ge=0)]
     results: Place = setting(in_key=False)
-    on_existing: Literal["skip", "rerun", "error"] = setting(in_key=False)
+    on_existing: Literal["skip", "same_code", "rerun", "error"] = setting(in_key=False)
     regions_from_maps: bool
     backbone: SkipValidation[Any] = setting(default=None, in_key=False, shown=True)  # the key has the extractor's spec
     density: SkipValidation[Any] = None

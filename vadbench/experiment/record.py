@@ -19,6 +19,7 @@ from vadbench.data.video import Dataset, Video
 from vadbench.evaluation.evaluate import RESULT_VERSION
 from vadbench.evaluation.protocols.protocol import effective, named
 from vadbench.models.base import Detector, VideoScores
+from vadbench.runs.provenance import made_by
 from vadbench.runs.run_folder import SCHEMA_VERSION
 
 _SELECTION = ("train_videos", "test_videos", "max_frames", "max_pixels", "max_video_frames")
@@ -115,6 +116,13 @@ def described(config: RunConfig, dataset: Dataset, objects: Mapping[str, Any]) -
 def with_used_seed(config: RunConfig, detector: Detector) -> RunConfig:
     """``config`` with seed 0 where the method says that it draws nothing, so that all seeds are one run."""
     return replace(config, seed=0) if getattr(detector, "uses_seed", None) is False else config
+
+
+def provenance(config: RunConfig, dataset: Dataset) -> dict[str, Any]:
+    """Return what makes a run's numbers beside what is in its key: source, packages, machine, how it runs."""
+    runtime = config.runtime
+    decoders = (video.source.decoder for video in (*dataset.train, *dataset.test))
+    return made_by(runtime.device, runtime.batch_size, runtime.threads, decoders)
 
 
 def result_versions(dataset: Dataset, detector: Detector) -> dict[str, int]:

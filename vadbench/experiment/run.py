@@ -33,6 +33,7 @@ from vadbench.experiment.record import (
     fingerprint,
     names,
     plugins,
+    provenance,
     result_versions,
     score_table,
     weights,
@@ -42,7 +43,7 @@ from vadbench.files import is_full, require_writable, unwritable
 from vadbench.models.base import Detector, specs_of
 from vadbench.models.baselines import from_frames
 from vadbench.models.registry import build
-from vadbench.runs.provenance import forget_peak_memory, now, peak_memory_mb, source_version
+from vadbench.runs.provenance import differences, forget_peak_memory, now, peak_memory_mb, same_source, source_version
 from vadbench.runs.run_folder import RunFolder, plain
 from vadbench.store.features import FeatureStore
 
@@ -117,7 +118,9 @@ def run(
     with folder.lock():
         if folder.complete and config.on_existing == "error":
             raise VadbenchError(f"this run exists: {folder.path}. on_existing=skip reuses it, rerun replaces it.")
-        if folder.complete and config.on_existing == "skip" and not again:
+        if folder.complete and config.on_existing != "rerun" and not again and not other_source(config, folder):
+            if differ := differences(folder.read()["provenance"], provenance(config, dataset)):
+                log.warning("this run exists, %s", differ)
             update(config, dataset, detector, folder)
             return RunResult(folder, folder.read(), existed=True)
         with _recorded(folder):
@@ -127,6 +130,13 @@ def run(
             folder.finish(record | ({"objects": objects} if objects else {}))
     track(folder, config, sweep)
     return RunResult(folder, folder.read(), existed=False)
+
+
+def other_source(config: RunConfig, folder: RunFolder) -> bool:
+    """Whether ``on_existing=same_code`` is to make a complete run again: another state of the source made it."""
+    if config.on_existing != "same_code":
+        return False
+    return not same_source(folder.read().get("provenance", {}), source_version())
 
 
 def check_device(name: str) -> None:
@@ -225,7 +235,7 @@ def _work(
         "store": asdict(store.counts),
         "frames_decoded": decoded(dataset) - before,
         "peak_memory_mb": round(peak_memory_mb(), 1),
-        "provenance": source_version(),
+        "provenance": provenance(config, dataset),
     }
     if used:
         record["plugins"] = used

@@ -18,7 +18,7 @@ from vadbench import registry
 from vadbench.config.schema import RunConfig
 from vadbench.data.video import Dataset
 from vadbench.errors import VadbenchError
-from vadbench.experiment.run import check_device, prepare, update
+from vadbench.experiment.run import check_device, other_source, prepare, update
 from vadbench.files import require_writable, unwritable
 from vadbench.runs.run_folder import RunFolder
 from vadbench.runs.states import complete_since, settle, tried_since
@@ -26,7 +26,7 @@ from vadbench.sweep.inventory import Inventory, Item
 from vadbench.sweep.launchers import LocalLauncher, Worker, finish, start
 from vadbench.sweep.lease import visible_gpus
 from vadbench.sweep.mirroring import SweepMirror
-from vadbench.sweep.outdated import outdated
+from vadbench.sweep.outdated import differing, outdated
 from vadbench.sweep.points import Point, expand
 from vadbench.sweep.sweep_folder import SweepFolder, Task, Work
 
@@ -89,11 +89,14 @@ class Sweep:
                 f"{existing} of {len(self.unique)} points exist in {self.results}. on_existing=skip reuses them, rerun "
                 "replaces them."
             )
-        rerun = f", {len(todo)} again" if self.config.on_existing == "rerun" else ""
+        again = sum(item.folder is not None and item.folder.complete for item in todo)
+        rerun = f", {again} again" if self._wanted_again else ""
         log.info("%d points: %d complete, %d to do%s", len(self.unique), existing, len(todo), rerun)
         if self.idle_seed:
             log.warning("%s", self.idle_seed)
         for line in outdated(todo, self.folder.read(), self.results):
+            log.warning(line)
+        for line in differing([item for item in self.unique if item not in todo]):
             log.warning(line)
         self.folder.note(f"start: {len(self.unique)} points, {len(todo)} to do: {' '.join(self.words)}")
         for item in self.unique:
@@ -174,7 +177,14 @@ class Sweep:
         """Points that can be run and are not complete in this start's sense."""
         if self.config.on_existing == "rerun":
             return [i for i in self.unique if i.folder and not complete_since(i.folder, self.since)]
-        return [i for i in self.unique if i.folder and not i.folder.complete]
+        return [i for i in self.unique if i.folder and not self._done(i.folder)]
+
+    @property
+    def _wanted_again(self) -> bool:
+        return self.config.on_existing in ("rerun", "same_code")
+
+    def _done(self, folder: RunFolder) -> bool:
+        return folder.complete and not other_source(self.config, folder)
 
     def _rounds(self, todo: list[Item], mirror: SweepMirror) -> None:
         """Start workers until every point is complete, has failed, or has killed its process twice."""
@@ -204,7 +214,7 @@ class Sweep:
             log.info("waiting for %d points that another process runs", len(busy))
         while any(self.state(item) == "running" for item in busy):
             time.sleep(_POLL_S)
-        return [item for item in items if self.state(item) != "complete" or self.config.on_existing == "rerun"]
+        return [item for item in items if self.state(item) != "complete" or self._wanted_again]
 
     def _tried(self, item: Item) -> bool:
         return item.folder is not None and tried_since(item.folder, self.since)
@@ -279,7 +289,7 @@ class Sweep:
         return Work(
             tasks=tasks,
             since=self.since,
-            rerun=self.config.on_existing == "rerun",
+            rerun=self._wanted_again,  # of the tasks, which are those to do
             retry=retry,
             threads=self._threads(jobs),
             wants_gpu=self._wants_gpu(),

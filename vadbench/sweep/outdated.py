@@ -1,13 +1,15 @@
-"""Why a point that was complete when its sweep was last made is to be run again: what its key stands for changed."""
+"""Why complete points are to be run again, as what their keys stand for changed, and how others were made."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from vadbench.data.registry import dataset_digest, label_digest
-from vadbench.experiment.record import plugins, result_versions
+from vadbench.experiment.record import plugins, provenance, result_versions
+from vadbench.runs.provenance import differences
 from vadbench.runs.run_folder import SCHEMA_VERSION, RunFolder
 from vadbench.sweep.inventory import Item
 
@@ -28,6 +30,16 @@ def outdated(items: Sequence[Item], record: Mapping[str, Any], results: Path) ->
         f"{len(labels)} complete runs of an earlier start don't count, {reason}; they stay: {', '.join(labels)}"
         for reason, labels in points.items()
     ]
+
+
+def differing(items: Sequence[Item]) -> list[str]:
+    """Return a line for each way in which complete runs of ``items`` were made otherwise than they would be now."""
+    counts: Counter[str] = Counter()
+    for item in items:
+        if item.folder is not None and item.folder.complete and item.dataset is not None:
+            made = item.folder.read().get("provenance", {})
+            counts[differences(made, provenance(item.point.config, item.dataset))] += 1
+    return [f"{count} complete runs were {how}" for how, count in counts.items() if how]
 
 
 def _reason(record: Mapping[str, Any], item: Item) -> str:
