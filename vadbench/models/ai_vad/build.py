@@ -12,8 +12,8 @@ from vadbench.density.combined import AttributeDensityConfig, CombinedDensityEst
 from vadbench.density.gmm import GMMEstimator
 from vadbench.density.knn import GroupedKNNEstimator
 from vadbench.errors import ConfigError
-from vadbench.models.ai_vad.keys import AiVadConfig, FlowConfig, RegionsConfig
 from vadbench.models.ai_vad.idle_keys import without_effect
+from vadbench.models.ai_vad.keys import AiVadConfig, FlowConfig, RegionsConfig
 from vadbench.models.registry import ModelRun
 
 if TYPE_CHECKING:
