@@ -68,7 +68,7 @@ class DatasetConfig(PartConfig):
 
 @dataclass(config=STRICT)
 class RuntimeConfig:
-    """Where and how fast; nothing here may change a result."""
+    """Where and how fast; a result is the same up to rounding, no more, so that records say it and keys don't."""
 
     device: str = "auto"  # auto: the first GPU if there is one, else the CPU; or cpu, cuda, cuda:1
     batch_size: Positive = 1  # clips through a network at once; on a CPU 1 is the fastest

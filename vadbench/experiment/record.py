@@ -120,9 +120,13 @@ def with_used_seed(config: RunConfig, detector: Detector) -> RunConfig:
 
 def provenance(config: RunConfig, dataset: Dataset) -> dict[str, Any]:
     """Return what makes a run's numbers beside what is in its key: source, packages, machine, how it runs."""
+    return {**machine(config), "decoders": sorted({v.source.decoder for v in (*dataset.train, *dataset.test)})}
+
+
+def machine(config: RunConfig) -> dict[str, Any]:
+    """Return the source, the packages and the machine of this process, and how it runs networks."""
     runtime = config.runtime
-    decoders = (video.source.decoder for video in (*dataset.train, *dataset.test))
-    return made_by(runtime.device, runtime.batch_size, runtime.threads, decoders)
+    return made_by(runtime.device, runtime.batch_size, runtime.threads)
 
 
 def result_versions(dataset: Dataset, detector: Detector) -> dict[str, int]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from vadbench.experiment.record import (
     describe_dataset,
     described,
     fingerprint,
+    machine,
     names,
     plugins,
     provenance,
@@ -179,7 +181,7 @@ def open_store(config: RunConfig) -> FeatureStore:
     store = config.store
     path = store.path or Path(config.results) / "cache"
     max_bytes = None if store.max_gb is None else int(store.max_gb * 1e9)
-    return FeatureStore(path, store.dtype, max_bytes, store.local)
+    return FeatureStore(path, store.dtype, max_bytes, store.local, partial(machine, config))
 
 
 def track(folder: RunFolder, config: RunConfig, sweep: str | None = None) -> None:

@@ -8,7 +8,7 @@ import resource
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
 from functools import cache
@@ -78,10 +78,10 @@ def _commit(here: Path) -> dict[str, Any]:
         return {"git_sha": None, "git_dirty": None}
 
 
-def made_by(device: str, batch_size: int, threads: int | None, decoders: Iterable[str]) -> dict[str, Any]:
+def made_by(device: str, batch_size: int, threads: int | None) -> dict[str, Any]:
     """Return what else can change numbers and is not in the key of a run: source, packages, machine, and how it ran.
 
-    device, batch_size, threads: as ``runtime`` has them. decoders: of the frames, with their versions.
+    device, batch_size, threads: as ``runtime`` has them.
     """
     there = environment()
     return {
@@ -92,7 +92,6 @@ def made_by(device: str, batch_size: int, threads: int | None, decoders: Iterabl
         "device": _device(device),
         "batch_size": batch_size,
         "threads": threads or int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1),
-        "decoders": sorted(set(decoders)),
     }
 
 

@@ -33,6 +33,14 @@ def test_a_record_says_what_made_it(tmp_path: Path) -> None:
     assert len(made["source_digest"]) == 16
 
 
+def test_the_manifest_of_a_stored_entry_says_what_made_it(tmp_path: Path) -> None:
+    run(compose([*WORDS, "model=frame_difference", f"results={tmp_path}", "runtime.batch_size=3"]))
+    notes = [json.loads(path.read_text()) for path in tmp_path.glob("cache/??/*.json")]
+    made = [note["made_by"] for note in notes if note["output"] == "energy"]
+    assert made and all(one["device"] == "cpu" and one["batch_size"] == 3 and one["threads"] >= 1 for one in made)
+    assert all(one["packages"]["numpy"] and one["source_digest"] for one in made)
+
+
 def test_a_state_of_the_source_is_its_files_and_in_older_records_its_clean_commit() -> None:
     one = {"git_sha": "a", "git_dirty": False}
     assert same_source(one, one)
@@ -43,7 +51,7 @@ def test_a_state_of_the_source_is_its_files_and_in_older_records_its_clean_commi
 
 
 def test_what_differs_is_named_on_both_sides() -> None:
-    now = made_by("cpu", 1, 2, ["array-1"])
+    now = made_by("cpu", 1, 2)
     assert differences(now, now) == ""
     then = {**now, "source_digest": "0" * 16, "git_sha": "abcdef0123", "git_dirty": False, "threads": 7}
     then["packages"] = {**now["packages"], "numpy": "0.1"}
