@@ -25,20 +25,16 @@ class Item:
 
     Attributes
     ----------
-    dataset, detector, folder: None if the point can't be run.
+    dataset, extractor, folder, detector: None if the point can't be run.
     fault: why it can't be run, or an empty string.
     """
 
     point: Point
     dataset: Dataset | None = None
-    detector: Detector | None = None
+    extractor: Extractor | None = None
     folder: RunFolder | None = None
     fault: str = ""
-
-    @property
-    def extractor(self) -> Extractor | None:
-        """What makes the features of the point."""
-        return self.detector.extractor if self.detector else None
+    detector: Detector | None = None
 
     @property
     def fingerprint(self) -> str | None:
@@ -70,7 +66,7 @@ class Inventory:
         except Exception as error:  # a fault of the program at one point must not keep the others from running
             log.error("%s", point.label, exc_info=True)
             return Item(point, fault=f"{type(error).__name__}: {error}")
-        return Item(point, dataset, detector, folder)
+        return Item(point, dataset, detector.extractor, folder, detector=detector)
 
     def items(self, points: Sequence[Point]) -> list[Item]:
         """All points; those with the same fingerprint are one run."""
