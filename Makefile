@@ -32,6 +32,10 @@ test: install lint ## lint, types and the default tests
 test-all: install lint ## all tests, the long ones too
 	$(BIN)/python -m pytest -m "not bench"
 
+.PHONY: golden
+golden: install ## tests/golden.json, for parts that are new or whose result version was raised
+	$(BIN)/python -m tests.golden
+
 .PHONY: coverage
 coverage: install ## the default tests, and which lines of the package they reach
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not bench" --cov --cov-report=term:skip-covered

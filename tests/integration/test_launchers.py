@@ -84,6 +84,7 @@ def test_a_preempted_task_is_queued_again_and_goes_on(tmp_path, base_words):
         *base_words,
         "model.evaluator=true",
         "seed=range(6)",
+        "model.shots=5",
         f"results={tmp_path}",
         "tracking=none",
         "launcher=slurm",

@@ -97,7 +97,7 @@ def test_a_log_that_cannot_be_written_prints_no_traceback(
             (tmp_path / "big").write_bytes(bytes(200))
 
     monkeypatch.setattr("vadbench.experiment.run._work", full)
-    monkeypatch.setattr("vadbench.experiment.run._RunLog.emit", _emit_to_a_full_disk)
+    monkeypatch.setattr("vadbench.experiment.run_log._RunLog.emit", _emit_to_a_full_disk)
     assert main([*words, f"results={tmp_path / 'results'}"]) == 2
     assert "no room is left on the disk" in one_line(capsys)
 

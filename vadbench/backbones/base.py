@@ -108,6 +108,7 @@ class Facts:
     batch_norm: whether random weights need batch-norm statistics from training clips.
     tokens: feature maps come as a row of patch tokens with a class token in front.
     fixed_input: the only (T, H, W) that the network takes, since it has learnt positions; None for any.
+    result_version: raised when features change at the same weights and clips; part of their key.
     """
 
     builder: str = ""
@@ -116,6 +117,7 @@ class Facts:
     batch_norm: bool = False
     tokens: bool = False
     fixed_input: tuple[int, int, int] | None = None
+    result_version: int = 1
 
     @property
     def is_network(self) -> bool:

@@ -33,6 +33,7 @@ class GridBank:
     needs_calibration = False
     channels: tuple[str, ...]
     name: str
+    result_version = 1  # raised when maps change at the same options and frames
 
     def __init__(self, cell: int) -> None:
         self.cell = cell
@@ -49,7 +50,7 @@ class GridBank:
         """Everything that the features depend on."""
         return {
             "backbone": self.name,
-            "version": 1,
+            "version": self.result_version,
             "layer": layer,
             "options": self.options(),
             "weights": None,

@@ -90,7 +90,7 @@ class Network:
         """Everything that the features depend on."""
         return {
             "backbone": self.config.name,
-            "version": 1,
+            "version": self.facts.result_version,
             "layer": layer,
             "weights": {
                 "digest": self.weights.digest,

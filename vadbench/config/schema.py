@@ -70,7 +70,7 @@ class DatasetConfig(PartConfig):
 
 @dataclass(config=STRICT)
 class RuntimeConfig:
-    """Where and how fast; nothing here may change a result."""
+    """Where and how fast; a result is the same up to rounding, no more, so that records say it and keys don't."""
 
     device: str = "auto"  # auto: the first GPU if there is one, else the CPU; or cpu, cuda, cuda:1
     batch_size: Positive = 1  # clips through a network at once; on a CPU 1 is the fastest
@@ -118,7 +118,7 @@ class RunConfig:
     store: StoreConfig
     seed: Annotated[int, Field(ge=0)]
     results: Place = setting(in_key=False)
-    on_existing: Literal["skip", "rerun", "error"] = setting(in_key=False)
+    on_existing: Literal["skip", "same_code", "rerun", "error"] = setting(in_key=False)
     regions_from_maps: bool
     backbone: SkipValidation[Any] = setting(default=None, in_key=False, shown=True)  # the key has the extractor's spec
     density: SkipValidation[Any] = None

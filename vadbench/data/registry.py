@@ -52,7 +52,10 @@ def load_dataset(config: DatasetConfig) -> Dataset:
     for split, videos in (("train", train), ("test", test)):
         if len({video.id for video in videos}) < len(videos):
             raise DataError(f"dataset.root={config.root}: two {split} videos have one name; rename one of them.")
-    chosen = config.train_videos is not None or config.test_videos is not None or config.max_frames is not None
+    # Frames are cut off or videos left out; a choice of all of them is none.
+    chosen = len(train) + len(test) < len(dataset.train) + len(dataset.test) or any(
+        isinstance(video.source, FirstFrames) for video in (*train, *test)
+    )
     if config.on_fault == "skip" and bytes_on_disk([*train, *test]) <= _READ_ON_LOAD:
         warnings += [line for video in [*train, *test] for line in unsound(video)]
     settled = replace(dataset, train=train, test=test)

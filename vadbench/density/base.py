@@ -37,13 +37,14 @@ class BaseDensityEstimator(ABC):
     calibration: set by :meth:`calibrate`, or by a ``fit`` that knows better.
     rule: how :meth:`calibrate` does it, see :func:`vadbench.density.calibration.calibrate`.
     device: "cpu", "auto" or a CUDA device, set before the fit; it changes no result beyond rounding.
-    result_version: raised when scores change at the same settings and samples.
+    result_version: raised when scores change at the same settings and samples. result_note: what changed then.
     """
 
     calibration: Calibration | None = None
     rule: str = "max"
     device: str = "cpu"
     result_version: int = 1
+    result_note: str = ""
     _blank: BaseDensityEstimator | None = None  # a copy from before the fit
     _refit: Callable[[int], BaseDensityEstimator] | None = None  # a fit without one group
     _cells: Sequence[BaseDensityEstimator] = ()

@@ -138,6 +138,11 @@ class CombinedDensityEstimator:
         """Smallest share of the training samples that the calibration of a stream was bounded to."""
         return min(getattr(estimator, "share_calibrated", 1.0) for estimator in self.estimators.values())
 
+    @property
+    def result_note(self) -> str:
+        """What changed when the versions were last raised."""
+        return "; ".join(dict.fromkeys(one.result_note for one in self.estimators.values() if one.result_note))
+
     def fit(
         self,
         features: Mapping[str, np.ndarray] | None = None,

@@ -124,7 +124,7 @@ class GmmConfig(PartConfig):
     calibration: Literal["max", "p99.9", "last_group"] = "max"  # what becomes 1 where streams are summed (AI-VAD)
 
 
-@registry.density("gmm", config=GmmConfig)
+@registry.density("gmm", config=GmmConfig, calibrated_by=("calibration",))
 def from_config(config: GmmConfig, seed: int) -> GMMEstimator:
     """Gaussian mixture: negative log-likelihood."""
     return GMMEstimator(

@@ -279,7 +279,7 @@ class KnnConfig(PartConfig):
     calibration_samples: Annotated[int, Field(ge=1)] | Literal["auto"] | None = None
 
 
-@registry.density("knn", config=KnnConfig)
+@registry.density("knn", config=KnnConfig, calibrated_by=("calibration", "calibration_samples"))
 def from_config(config: KnnConfig, seed: int) -> GroupedKNNEstimator:
     """Nearest neighbours: mean distance to the nearest training samples."""
     return GroupedKNNEstimator(

@@ -32,8 +32,8 @@ class Pca(BaseDensityEstimator):
     components: "enough" keeps the fewest components that reach the level, "one_fewer" one less, as anomalib does.
     """
 
-    # Until version 2 directions and residuals were always float64: scores differ by up to 1e-6 of their value.
     result_version = 2
+    result_note = "pca: directions and residuals are float32 where they are large, scores changed by up to 1e-6"
 
     def __init__(self, level: float = 0.98, components: str = "enough") -> None:
         if not isinstance(level, (int, float)) or level <= 0 or (level > 1 and level != int(level)):

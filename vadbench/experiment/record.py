@@ -5,35 +5,47 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vadbench import registry
 from vadbench.config.defaults import without_written_out
-from vadbench.config.parts import PartConfig
-from vadbench.config.schema import PARTS, RunConfig, without
+from vadbench.config.parts import PartConfig, defaults
+from vadbench.config.schema import PARTS, DatasetConfig, RunConfig, without
 from vadbench.data.video import Dataset, Video
+from vadbench.evaluation.compute import RESULT_VERSION
 from vadbench.evaluation.protocols.protocol import effective, named
 from vadbench.models.base import Detector, VideoScores
+from vadbench.runs.provenance import made_by
 from vadbench.runs.run_folder import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_SELECTION = ("train_videos", "test_videos", "max_frames", "max_pixels", "max_video_frames")
 
-def fingerprint(config: Mapping[str, Any], specs: Mapping[str, Any], dataset_digest: str, label_digest: str) -> str:
+
+def fingerprint(
+    config: Mapping[str, Any],
+    specs: Mapping[str, Any],
+    dataset_digest: str,
+    label_digest: str,
+    versions: Mapping[str, int] | None = None,
+) -> str:
     """Return the key of a run: 16 hex digits over exactly what can change its result.
 
     Parameters
     ----------
-    config: the whole configuration as a plain mapping. specs: the extractor's outputs.
+    config: the whole configuration as a plain mapping. specs: the extractor's outputs. versions: result versions by
+        what they are of; version 1 leaves the key as it was before there were versions.
     """
+    raised = {name: version for name, version in (versions or {}).items() if version > 1}
     key = {
         "schema": SCHEMA_VERSION,
-        "config": without(_without_layer(without_written_out(config), specs), "in_key"),
-        "features": specs,
+        "config": without(_without_selection(_without_layer(without_written_out(config), specs)), "in_key"),
+        "features": {**specs, **raised},
         "dataset": dataset_digest,
         "labels": label_digest,
     }
@@ -46,6 +58,14 @@ def _without_layer(config: Mapping[str, Any], specs: Mapping[str, Any]) -> Mappi
     default that is written out makes no other run."""
     model = config.get("model") or {}
     return {**config, "model": {**model, "layer": None}} if [model.get("layer")] == list(specs) else config
+
+
+def _without_selection(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """``config`` with the defaults of the keys that choose videos and frames: the digests say what was chosen. What is
+    above a bound is refused, so that bounds change no result either."""
+    given = config.get("dataset") or {}
+    known = defaults(DatasetConfig)
+    return {**config, "dataset": {**given, **{key: known[key] for key in _SELECTION if key in given}}}
 
 
 def score_table(videos: Sequence[Video], scores: Sequence[VideoScores]) -> pd.DataFrame:
@@ -95,6 +115,33 @@ def described(config: RunConfig, dataset: Dataset, objects: Mapping[str, Any]) -
         values["dataset"] = {"name": dataset.name, "made_in_python": True}
     used = {part: said["digest"] for part, said in plugins(config).items()}
     return values | ({"plugins": used} if used else {}) | ({"objects": dict(objects)} if objects else {})
+
+
+def with_used_seed(config: RunConfig, detector: Detector) -> RunConfig:
+    """``config`` with seed 0 where the method says that it draws nothing, so that all seeds are one run."""
+    return replace(config, seed=0) if getattr(detector, "uses_seed", None) is False else config
+
+
+def provenance(config: RunConfig, dataset: Dataset) -> dict[str, Any]:
+    """Return what makes a run's numbers beside what is in its key: source, packages, machine, how it runs."""
+    return {**machine(config), "decoders": sorted({v.source.decoder for v in (*dataset.train, *dataset.test)})}
+
+
+def machine(config: RunConfig) -> dict[str, Any]:
+    """Return the source, the packages and the machine of this process, and how it runs networks."""
+    runtime = config.runtime
+    return made_by(runtime.device, runtime.batch_size, runtime.threads)
+
+
+def result_versions(dataset: Dataset, detector: Detector) -> dict[str, int]:
+    """Return the result versions of what makes a run's numbers: the method with its density, the evaluation and the
+    decoders; those of backbones are in the specs of their features."""
+    sources = [video.source for video in (*dataset.train, *dataset.test)]
+    decoders = {source.decoder.partition("-")[0]: getattr(source, "result_version", 1) for source in sources}
+    found = {"result_version": getattr(detector, "result_version", 1)}
+    if getattr(detector, "evaluator", True) is True:
+        found["evaluation_version"] = RESULT_VERSION
+    return found | {f"{name}_decoder_version": version for name, version in sorted(decoders.items())}
 
 
 def plugins(config: RunConfig) -> dict[str, dict[str, str]]:

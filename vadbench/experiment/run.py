@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +32,21 @@ from vadbench.experiment.record import (
     describe_dataset,
     described,
     fingerprint,
+    machine,
     names,
     plugins,
+    provenance,
+    result_versions,
     score_table,
     weights,
+    with_used_seed,
 )
+from vadbench.experiment.run_log import logged_into
 from vadbench.files import is_full, require_writable, unwritable
 from vadbench.models.base import Detector, specs_of, takes
 from vadbench.models.baselines import from_frames
 from vadbench.models.registry import build
-from vadbench.runs.provenance import forget_peak_memory, now, peak_memory_mb, source_version
+from vadbench.runs.provenance import differences, forget_peak_memory, now, peak_memory_mb, same_source, source_version
 from vadbench.runs.run_folder import RunFolder, plain
 from vadbench.store.features import FeatureStore
 from vadbench.untrusted import component, require_plain
@@ -107,19 +113,24 @@ def run(
     dataset, detector = prepare(config, dataset)
     for part, thing in own.items():
         setattr(detector, part, thing)
+    given_seed, config = config.seed, with_used_seed(config, detector)
+    if config.seed != given_seed:
+        log.info("seed has no effect on model=%s, which draws nothing: this is its run of seed 0", config.model.name)
     folder = run_folder(config, dataset, detector, objects)
     again = "visualizer" in own or not all(has_spec(thing) for thing in own.values())
     try:
         require_writable(folder.path.parent)
     except StoreError as error:
-        if again or not _serves(folder, config.on_existing):
+        if again or not _serves(folder, config):
             raise
         log.warning("this run exists, and nothing can be added to it: %s", error)
         return _existing(folder, detector)
     with folder.lock():
         folder.clear_rerun()
         require_plain(folder.path)
-        if _serves(folder, config.on_existing) and not again:
+        if _serves(folder, config) and not again:
+            if differ := differences(folder.read()["provenance"], provenance(config, dataset)):
+                log.warning("this run exists, %s", differ)
             update(config, dataset, detector, folder)
             return _existing(folder, detector)
         if folder.damage:
@@ -127,7 +138,7 @@ def run(
         place = folder.rerun if folder.complete else folder
         with _recorded(place, folder):
             place.begin(_yaml(described(config, dataset, objects)), overrides or [])
-            with _logged_into(place.path):
+            with logged_into(place.path):
                 record = _work(config, dataset, detector, place.path, {"load": time.perf_counter() - started})
             place.finish({"fingerprint": folder.path.name, **record, **({"objects": objects} if objects else {})})
         if place is not folder:
@@ -136,11 +147,11 @@ def run(
     return RunResult(folder, folder.read(), existed=False)
 
 
-def _serves(folder: RunFolder, on_existing: str) -> bool:
+def _serves(folder: RunFolder, config: RunConfig) -> bool:
     """Whether the run is there and is not to be recomputed; VadbenchError for ``on_existing=error``."""
-    if folder.complete and on_existing == "error":
+    if folder.complete and config.on_existing == "error":
         raise VadbenchError(f"this run exists: {folder.path}. on_existing=skip reuses it, rerun replaces it.")
-    return folder.complete and on_existing == "skip"
+    return folder.complete and config.on_existing != "rerun" and not other_source(config, folder)
 
 
 def _existing(folder: RunFolder, detector: Detector) -> RunResult:
@@ -150,6 +161,13 @@ def _existing(folder: RunFolder, detector: Detector) -> RunResult:
     if others:
         log.warning("%s made this run; on_existing=rerun recomputes it with the engine asked for", ", ".join(others))
     return RunResult(folder, record, existed=True)
+
+
+def other_source(config: RunConfig, folder: RunFolder) -> bool:
+    """Whether ``on_existing=same_code`` is to make a complete run again: another state of the source made it."""
+    if config.on_existing != "same_code" or not folder.complete:
+        return False
+    return not same_source(folder.read().get("provenance", {}), source_version())
 
 
 def check_device(name: str) -> None:
@@ -182,13 +200,11 @@ def run_folder(
     config: RunConfig, dataset: Dataset, detector: Detector, objects: Mapping[str, Any] | None = None
 ) -> RunFolder:
     """Where the run of ``config`` on ``dataset`` is or will be; ``objects`` as in the record."""
+    config = with_used_seed(config, detector)
     numbers = {part: said for part, said in (objects or {}).items() if part != "visualizer"}
-    specs: dict[str, Any] = dict(specs_of(detector.extractor))
-    version = getattr(detector, "result_version", 1)
-    if version > 1:
-        specs["result_version"] = version
-    values = described(config, dataset, numbers)
-    key = fingerprint(values, specs, dataset_digest(dataset), label_digest(dataset))
+    values, specs = described(config, dataset, numbers), specs_of(detector.extractor)
+    digests = dataset_digest(dataset), label_digest(dataset)
+    key = fingerprint(values, specs, *digests, result_versions(dataset, detector))
     return RunFolder(Path(config.results) / "runs" / component(dataset.name) / component(config.model.name) / key)
 
 
@@ -197,7 +213,7 @@ def open_store(config: RunConfig) -> FeatureStore:
     store = config.store
     path = store.path or Path(config.results) / "cache"
     max_bytes = None if store.max_gb is None else int(store.max_gb * 1e9)
-    return FeatureStore(path, store.dtype, max_bytes, store.local)
+    return FeatureStore(path, store.dtype, max_bytes, store.local, partial(machine, config))
 
 
 def track(folder: RunFolder, config: RunConfig, sweep: str | None = None) -> None:
@@ -241,6 +257,7 @@ def _work(
         "seed": config.seed,
         "uses_seed": getattr(detector, "uses_seed", None),
         "result_version": getattr(detector, "result_version", 1),
+        "result_versions": result_versions(dataset, detector),
         "fit": scored.summary,
         "weights": weights(detector),
         "dataset": describe_dataset(dataset, dataset_digest(dataset), label_digest(dataset)),
@@ -251,7 +268,7 @@ def _work(
         "store": asdict(store.counts),
         "frames_decoded": decoded(dataset) - before,
         "peak_memory_mb": round(peak_memory_mb(), 1),
-        "provenance": source_version(),
+        "provenance": provenance(config, dataset),
     }
     if used:
         record["plugins"] = used
@@ -357,32 +374,6 @@ def _recorded(place: RunFolder, folder: RunFolder) -> Iterator[None]:
         if isinstance(error, OSError) and (misplaced or is_full(error)):
             raise unwritable(f"the run folder {place.path}", error) from error
         raise
-
-
-class _RunLog(logging.FileHandler):
-    """The log of one run, log.txt in its folder; where the disk is full, that is said once and by the run itself."""
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        """Nothing: logging would print a traceback to the terminal."""
-
-
-@contextmanager
-def _logged_into(folder: Path) -> Iterator[None]:
-    """Log into log.txt of ``folder``, also the traceback of what goes wrong: whoever catches it says on the terminal
-    what it is."""
-    handler = _RunLog(folder / "log.txt", mode="w", encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.getLogger().addHandler(handler)
-    try:
-        yield
-    except Exception as error:
-        cause = (type(error), error, error.__traceback__)
-        handler.handle(log.makeRecord(log.name, logging.ERROR, __file__, 0, "failed", (), cause))
-        raise
-    finally:
-        logging.getLogger().removeHandler(handler)
-        with suppress(OSError):
-            handler.close()
 
 
 def _yaml(values: Mapping[str, Any]) -> str:

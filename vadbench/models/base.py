@@ -135,7 +135,7 @@ class Detector(Protocol):
     """A one-class method: fits on features of normal videos, scores features of any video.
 
     ``result_version``: optional, 1 where it is absent; raised when its scores change at the same configuration and
-    features, so that runs that are there already keep their key and their numbers.
+    features, so that runs that are there already keep their key and their numbers. ``result_note``: what changed then.
 
     It may have a ``uses_seed: bool``, which says whether another seed can change its scores: a table counts runs that
     differ in a seed that is not used once.

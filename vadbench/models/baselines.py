@@ -101,6 +101,7 @@ class Baseline:
     name: ClassVar[str]
     made_of: ClassVar[type[Extractor]] = NoFeatures
     result_version: ClassVar[int] = 1
+    result_note: ClassVar[str] = ""
     uses_seed: ClassVar[bool] = False  # whether another seed can change the scores
     frames_ahead: ClassVar[int] = 0
 
@@ -163,7 +164,8 @@ class Random(Baseline):
     """Random numbers, see :func:`random_scores`."""
 
     name = "random"
-    result_version = 2  # until then the scores were not those of the baseline under every run
+    result_version = 2
+    result_note = "the scores are now those of the baseline of this name under every run"
     uses_seed = True
 
     def scores_of(self, video: Video, features: Mapping[str, Features]) -> np.ndarray:
@@ -176,7 +178,8 @@ class Position(Baseline):
     """The place of a frame in its video, see :func:`position_scores`."""
 
     name = "position"
-    result_version = 2  # as that of Random
+    result_version = 2
+    result_note = Random.result_note
 
     def scores_of(self, video: Video, features: Mapping[str, Features]) -> np.ndarray:
         """``float64 (T,)`` in (0, 1]."""

@@ -14,6 +14,7 @@ from typing import Any, TypeGuard
 from vadbench.config.defaults import without_written_out
 from vadbench.config.schema import without
 from vadbench.errors import DataError
+from vadbench.runs.provenance import source_name
 from vadbench.runs.run_folder import RunFolder
 from vadbench.untrusted import damage, read_config
 
@@ -80,6 +81,7 @@ class Row:
     data: ``"full"``, ``"6/12"`` (test videos of the official split), ``"subset"`` or ``"own"`` (no official split);
         ``", unlabelled"`` after it where no number can be computed.
     outside: names of the metrics that are from plug-ins.
+    sources: states of the source that made the runs that count, with their result versions; several are mixed.
     left_out: folders of runs that repeat one that counts: the same seed again, or another seed of a method that does
         not use it.
     """
@@ -92,6 +94,7 @@ class Row:
     folders: tuple[Path, ...] = field(repr=False, default=())
     left_out: tuple[Path, ...] = field(repr=False, default=())
     outside: tuple[str, ...] = field(repr=False, default=())
+    sources: tuple[str, ...] = field(repr=False, default=())
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,7 @@ def _row(group: Sequence[_Run], shown: dict[str, str]) -> Row:
         data=counted[0].data,
         folders=tuple(run.folder for run in counted),
         left_out=tuple(run.folder for run in group if all(run is not one for one in counted)),
+        sources=tuple(dict.fromkeys(_source(run.record) for run in counted)),
         outside=tuple(n for n in metrics if any("plugin" in _fields(run.metrics.get(n)) for run in counted)),
     )
 
@@ -156,6 +160,13 @@ def _uses_seed(runs: Sequence[_Run]) -> bool:
         return False
     values = [{name: _value(entry) for name, entry in run.metrics.items()} for run in runs]
     return not values[0] or any(one != values[0] for one in values)
+
+
+def _source(record: Mapping[str, Any]) -> str:
+    """Return the state of the source that made a run, and the version of its scores."""
+    made = record.get("provenance", {})
+    name = f"source {made['source_digest'][:8]}" if made.get("source_digest") else source_name(made)
+    return f"{name}, result version {record.get('result_version', 1)}"
 
 
 def _fields(entry: Any) -> Mapping[str, Any]:

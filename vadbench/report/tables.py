@@ -77,6 +77,9 @@ def format_rows(found: Sequence[Row], how: str, metrics: Sequence[str] | None) -
     if how == "markdown" and repeats:
         runs = "1 run is" if repeats == 1 else f"{repeats} runs are"
         text += f"\n{runs} not counted: the same seed again, or another seed of a method that does not use it.\n"
+    if how == "markdown" and (mixed := [row for row in found if len(row.sources) > 1]):
+        sources = "; ".join(dict.fromkeys(source for row in mixed for source in row.sources))
+        text += f"\n* seeds from several states of the source ({sources}); on_existing=same_code makes them alike.\n"
     return text
 
 
@@ -94,7 +97,7 @@ def _narrow(found: Sequence[Row], metrics: Sequence[str]) -> list[list[str]]:
     table = [header]
     for row in found:
         cells = [_shouted(key, row.names[key]) for key in names]
-        cells += [*row.settings.values(), row.data, str(len(row.seeds))]
+        cells += [*row.settings.values(), row.data, f"{len(row.seeds)}{'*' * (len(row.sources) > 1)}"]
         cells += [_cell(row.metrics.get(name), len(row.seeds), name not in row.outside) for name in metrics]
         table.append(cells)
     return table
@@ -103,11 +106,13 @@ def _narrow(found: Sequence[Row], metrics: Sequence[str]) -> list[list[str]]:
 def _wide(found: Sequence[Row], metrics: Sequence[str]) -> list[list[str]]:
     """Header and rows for programs: every number in a column of its own, unrounded."""
     fields = ("mean", "sd", "n", *ENDS)
-    header = [*found[0].names, *found[0].settings, "data", "seeds", *(f"{m}.{f}" for m in metrics for f in fields)]
+    columns = [f"{m}.{f}" for m in metrics for f in fields]
+    header = [*found[0].names, *found[0].settings, "data", "seeds", "sources", *columns]
     table = [header]
     for row in found:
         numbers = [getattr(row.metrics.get(name, Spread(math.nan, math.nan, 0)), f) for name in metrics for f in fields]
         cells = [*row.names.values(), *row.settings.values(), row.data, " ".join(map(str, row.seeds))]
+        cells.append("; ".join(row.sources))
         table.append(cells + ["" if value != value else repr(value) for value in numbers])
     return table
 

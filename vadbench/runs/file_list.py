@@ -5,12 +5,13 @@ Outside the list is what is drawn and can be drawn again (pictures) or derived f
 
 from __future__ import annotations
 
-import json
 import stat
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from vadbench.errors import DataError
 from vadbench.files import digest_of
+from vadbench.untrusted import read_json
 
 _OUTSIDE = ("pictures", "run.json", "state.json")
 _MAY_GO = "maps"
@@ -35,12 +36,9 @@ def damage(folder: Path, digests: bool = False) -> str | None:
     wrote it, is only read.
     """
     try:
-        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except OSError as error:
-        return f"run.json can't be read ({error.strerror})"
-    except (ValueError, RecursionError):
-        return "run.json is empty or not JSON"
-    files = record.get("files", {}) if isinstance(record, dict) else None
+        files = read_json(folder / "run.json").get("files", {})
+    except DataError as error:
+        return str(error)
     if not isinstance(files, dict):
         return "run.json holds no record of a run"
     faults = (_fault(folder, name, said, digests) for name, said in files.items())

@@ -174,16 +174,23 @@ class FeatureStore:
         Arrays come back as stored, also right after extraction, so that a first and a second run see the same numbers.
     max_bytes: bound of the (local) size; entries unused for longest go first, never one that this store handed out.
     local: folder of the local copy of a URL; by default under the user's cache folder.
+    made_by: says what makes entries beside their key (device, batch size, threads, versions), for their manifests.
     """
 
     def __init__(
-        self, path: str | Path, dtype: str = "float32", max_bytes: int | None = None, local: str | Path | None = None
+        self,
+        path: str | Path,
+        dtype: str = "float32",
+        max_bytes: int | None = None,
+        local: str | Path | None = None,
+        made_by: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         _check_dtype(dtype)
         self.remote = Remote(str(path)) if is_remote(path) else None
         self.root = local_copy(str(path), local) if self.remote else Path(path).absolute()
         self.dtype = dtype
         self.max_bytes = max_bytes
+        self.made_by = made_by
         self.counts = Counts()
         self._used: set[str] = set()
         self._engines: dict[str, str] = {}  # key to what made the entry that was handed out
@@ -318,6 +325,7 @@ class FeatureStore:
             types: dict[str, Mapping[str, np.dtype]] = {}
             for name, note in notes.items():
                 # One pass makes all outputs; its time is shared among them so that sums over entries stay true.
+                note["made_by"] = dict(self.made_by())
                 note["seconds"] = round(seconds / len(todo), 4)
                 if (engine := engine_of(extractor)) is not None:
                     note["engine"] = engine

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from vadbench.data.registry import load_dataset
 from vadbench.data.video import Dataset
 from vadbench.errors import VadbenchError
+from vadbench.experiment.record import with_used_seed
 from vadbench.experiment.run import prepare, run_folder
-from vadbench.models.base import Extractor
+from vadbench.models.base import Detector, Extractor
 from vadbench.runs.run_folder import RunFolder
 from vadbench.sweep.points import Point
 
@@ -24,7 +25,7 @@ class Item:
 
     Attributes
     ----------
-    dataset, extractor, folder: None if the point can't be run.
+    dataset, extractor, folder, detector: None if the point can't be run.
     fault: why it can't be run, or an empty string.
     """
 
@@ -33,6 +34,7 @@ class Item:
     extractor: Extractor | None = None
     folder: RunFolder | None = None
     fault: str = ""
+    detector: Detector | None = None
 
     @property
     def fingerprint(self) -> str | None:
@@ -58,12 +60,13 @@ class Inventory:
         try:
             dataset, detector = prepare(point.config, self.dataset(point))
             folder = run_folder(point.config, dataset, detector)
+            point = replace(point, config=with_used_seed(point.config, detector))
         except VadbenchError as error:
             return Item(point, fault=str(error))
         except Exception as error:  # a fault of the program at one point must not keep the others from running
             log.error("%s", point.label, exc_info=True)
             return Item(point, fault=f"{type(error).__name__}: {error}")
-        return Item(point, dataset, detector.extractor, folder)
+        return Item(point, dataset, detector.extractor, folder, detector=detector)
 
     def items(self, points: Sequence[Point]) -> list[Item]:
         """All points; those with the same fingerprint are one run."""

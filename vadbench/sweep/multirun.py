@@ -18,7 +18,7 @@ from vadbench import registry
 from vadbench.config.schema import RunConfig
 from vadbench.data.video import Dataset
 from vadbench.errors import StoreError, VadbenchError
-from vadbench.experiment.run import check_device, prepare, update
+from vadbench.experiment.run import check_device, other_source, prepare, update
 from vadbench.files import require_writable, unwritable
 from vadbench.runs.run_folder import RunFolder
 from vadbench.runs.states import attempt, clear_rerun, complete_since, settle, state_since, tried_since
@@ -26,7 +26,7 @@ from vadbench.sweep.inventory import Inventory, Item
 from vadbench.sweep.launchers import LocalLauncher, Worker, finish, start
 from vadbench.sweep.lease import visible_gpus
 from vadbench.sweep.mirroring import SweepMirror
-from vadbench.sweep.outdated import outdated
+from vadbench.sweep.outdated import differing, outdated
 from vadbench.sweep.points import Point, expand
 from vadbench.sweep.sweep_folder import SweepFolder, Task, Work
 from vadbench.untrusted import require_plain
@@ -88,6 +88,7 @@ class Sweep:
         self.results = Path(self.config.results).absolute()
         self.items = Inventory().items(points)
         self.unique = _unique(self.items)
+        self.idle_seed = _idle_seed(points, self.items)
         self.folder = SweepFolder.of(self.results, self.items)
         self.launcher: Any = self.config.launcher or LocalLauncher(name="local", jobs=None, jobs_per_gpu=1)
         self.since = time.time()
@@ -104,9 +105,14 @@ class Sweep:
                 f"{existing} of {len(self.unique)} points exist in {self.results}. on_existing=skip reuses them, rerun "
                 "replaces them."
             )
-        rerun = f", {len(todo)} again" if self._rerun else ""
+        again = sum(item.folder is not None and item.folder.complete for item in todo)
+        rerun = f", {again} again" if self._wanted_again else ""
         log.info("%d points: %d complete, %d to do%s", len(self.unique), existing, len(todo), rerun)
+        if self.idle_seed:
+            log.warning("%s", self.idle_seed)
         for line in outdated(todo, self.folder.read(), self.results):
+            log.warning(line)
+        for line in differing([item for item in self.unique if item not in todo]):
             log.warning(line)
         self.folder.note(f"start: {len(self.unique)} points, {len(todo)} to do: {' '.join(self.words)}")
         for item in self.unique:
@@ -169,7 +175,8 @@ class Sweep:
         """Return the state of a point: that of its run folder, or failed if it has none."""
         if item.folder is None:
             return "failed"
-        state = state_since(item.folder, self.since) if self._rerun else item.folder.state
+        again = self._rerun or other_source(self.config, item.folder)
+        state = state_since(item.folder, self.since) if again else item.folder.state
         if state == "absent" and self.folder.fault(item.point.words):
             return "failed"
         return state
@@ -191,7 +198,14 @@ class Sweep:
         """Points that can be run and are not complete in this start's sense."""
         if self._rerun:
             return [i for i in self.unique if i.folder and not complete_since(i.folder, self.since)]
-        return [i for i in self.unique if i.folder and not i.folder.complete]
+        return [i for i in self.unique if i.folder and not self._done(i.folder)]
+
+    @property
+    def _wanted_again(self) -> bool:
+        return self.config.on_existing in ("rerun", "same_code")
+
+    def _done(self, folder: RunFolder) -> bool:
+        return folder.complete and not other_source(self.config, folder)
 
     def _rounds(self, todo: list[Item], mirror: SweepMirror) -> None:
         """Start workers until every point is complete, has failed, or has killed its process twice."""
@@ -295,7 +309,7 @@ class Sweep:
         return Work(
             tasks=tuple(Task.of(item) for item in todo),
             since=self.since,
-            rerun=self._rerun,
+            rerun=self._wanted_again,  # of the tasks, which are those to do
             retry=retry,
             threads=self._threads(jobs),
             wants_gpu=self._wants_gpu(),
@@ -315,6 +329,13 @@ def _unique(items: Sequence[Item]) -> list[Item]:
     for item in items:
         found.setdefault(item.fingerprint or " ".join(item.point.words), item)
     return list(found.values())
+
+
+def _idle_seed(points: Sequence[Point], items: Sequence[Item]) -> str:
+    """Say of which methods the sweep asks for seeds that they don't use; nothing where there is no such method."""
+    pairs = [(point, item) for point, item in zip(points, items, strict=True) if point.config.seed]
+    idle = dict.fromkeys(f"model={p.config.model.name}" for p, item in pairs if not item.point.config.seed)
+    return f"seed has no effect on {', '.join(idle)}: nothing is drawn, all seeds are one run" if idle else ""
 
 
 @contextmanager

@@ -53,7 +53,7 @@ def test_the_quickstart_composes() -> None:
         (["model.pca_level=high", *BASE], ["model.pca_level='high'", "number"]),
         (["model.fill=nearst", *BASE], ["model.fill='nearst'", "'nearest'"]),
         (["seed=-1", *BASE], ["seed=-1", "greater than or equal to 0"]),
-        (["on_existing=overwrite", *BASE], ["on_existing='overwrite'", "'skip', 'rerun' or 'error'"]),
+        (["on_existing=overwrite", *BASE], ["on_existing='overwrite'", "'skip', 'same_code', 'rerun' or 'error'"]),
         (["dataset=avenu", "backbone=flow_grid"], ["dataset=avenu: there is no such dataset", "avenue"]),
         (["backbone=x3d", "dataset=synthetic"], ["backbone=x3d: there is no such backbone", "x3d_s"]),
         (["model=fuvas"], ["dataset: choose one", "synthetic"]),

@@ -58,7 +58,6 @@ def test_what_changes_no_result_is_in_no_key_no_table_and_no_tracking_store(word
     [
         "seed=3",
         "model.fill=hold",
-        "dataset.max_frames=20",
         "dataset.intervals=from_1_inclusive",
         "store.dtype=float16",
         "model.evaluator=false",

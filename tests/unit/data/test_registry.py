@@ -112,8 +112,9 @@ def test_only_the_full_official_split_is_comparable(monkeypatch: pytest.MonkeyPa
     whole = load_small(monkeypatch, small())
     assert whole.comparable and not whole.partial
     assert counts(whole) == {**whole.expected, "mask_videos": 1}
-    for keys in ({"test_videos": ["01"]}, {"train_videos": ["*"]}, {"max_frames": 100}):
-        assert not load_small(monkeypatch, small(), **keys).comparable
+    for keys in ({"test_videos": ["01"]}, {"train_videos": ["*"]}, {"max_frames": 100}):  # all there is
+        assert load_small(monkeypatch, small(), **keys).comparable
+    assert not load_small(monkeypatch, small(), max_frames=3).comparable
     for key in ("train_videos", "test_videos", "train_frames", "test_frames", "anomalous_frames"):
         other = small()
         assert not load_small(monkeypatch, replace(other, expected={**other.expected, key: 2})).comparable

@@ -34,6 +34,10 @@ def key(*words: str, specs: Any = None, data: str = "d", labels: str = "l") -> s
         "+protocol.assumes={clip_length:2,frame_step:1,clip_stride:1,target_frame:last}",
         "launcher=ray",
         "evaluation.pixels=off",
+        "dataset.max_frames=10",  # the digests of frames and labels say what was chosen
+        "dataset.train_videos=[a]",
+        "dataset.max_pixels=1000",
+        "model.spatial_pool=false",
     ],
 )
 def test_what_can_not_change_a_result_is_not_in_the_key(words: str) -> None:
@@ -50,7 +54,6 @@ def test_what_can_not_change_a_result_is_not_in_the_key(words: str) -> None:
         "density.components=one_fewer",
         "protocol=gaussian",
         "store.dtype=float16",
-        "dataset.max_frames=10",
         "model=random",
         "regions_from_maps=true",
         "model.evaluator=false",
@@ -85,6 +88,52 @@ def test_defaults_of_ai_vad_that_are_written_out(written: str, same: bool) -> No
     base = ["model=ai_vad", "dataset=synthetic"]
     keys = [fingerprint(asdict(compose([*base, *more])), {}, "d", "l") for more in ([], [written])]
     assert (keys[0] == keys[1]) is same
+
+
+AI_VAD = ["model=ai_vad", "dataset=synthetic"]
+VELOCITY = ["model.use_pose_features=false", "model.use_deep_features=false"]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "idle"),
+    [
+        (["regions=none"], "regions.weights=random"),
+        (["regions=none"], "regions.box_score_thresh=0.3"),
+        (["flow=dis"], "flow.weights=random"),
+        (["flow=dis"], "flow.updates=3"),
+        (["flow=raft_small"], "flow.preset=fast"),
+        (VELOCITY, "model.pose_weights=random"),
+        (VELOCITY, "model.deep_model=RN50"),
+        (VELOCITY, "density.n_neighbors_pose=3"),
+        (VELOCITY, "density.deep=knn"),
+        (VELOCITY, "density.distance=squared_l2"),
+        (["model.use_velocity_features=false"], "flow=dis"),
+        (["model.use_velocity_features=false"], "density.n_components_velocity=5"),
+        (["density.velocity=knn"], "density.n_components_velocity=5"),
+        (["regions.enable_foreground_detections=false"], "regions.foreground_binary_threshold=30"),
+    ],
+)
+def test_settings_of_what_is_off_make_no_other_run(chosen: list[str], idle: str) -> None:
+    plain, changed, on = (
+        fingerprint(asdict(compose([*AI_VAD, *words])), {}, "d", "l") for words in (chosen, [*chosen, idle], [idle])
+    )
+    assert changed == plain
+    assert on != fingerprint(asdict(compose(AI_VAD)), {}, "d", "l") or idle == "flow.preset=fast", "it counts where on"
+
+
+def test_the_default_layer_is_no_other_run_at_any_result_version() -> None:
+    for version in (1, 2):
+        keys = {
+            fingerprint(asdict(compose([*BASE, *words])), {"grid": {}}, "d", "l", {"result_version": version})
+            for words in ([], ["model.layer=grid"])
+        }
+        assert len(keys) == 1
+
+
+def test_versions_are_in_the_key_from_2_on() -> None:
+    values = asdict(compose(BASE))
+    keys = [fingerprint(values, {}, "d", "l", versions) for versions in (None, {"a": 1}, {"a": 2}, {"b": 2}, {"a": 3})]
+    assert keys[0] == keys[1] and len(set(keys)) == 4
 
 
 def test_features_data_and_labels_are_in_the_key() -> None:

@@ -97,7 +97,7 @@ class ImageFolder(Source):
 
     @property
     def decoder(self) -> str:
-        return f"opencv-{opencv_version()}"
+        return self._versioned(f"opencv-{opencv_version()}")
 
     def _pictures(self) -> Iterator[np.ndarray | Fault]:
         if not self.files:

@@ -81,7 +81,10 @@ class Source(ABC):
     faults: frame number to message, filled while frames are read under the policy ``skip``.
     notes: what was found when the source was opened and a record should say (stray files left out).
     damage: what is wrong with the file as a whole, under the policy ``skip`` (it is cut short).
+    result_version: raised when other pixels come of the same bytes and library; part of the keys of features and runs.
     """
+
+    result_version: int = 1
 
     def __init__(self, name: str, policy: Policy) -> None:
         self.name = name
@@ -107,6 +110,10 @@ class Source(ABC):
     @abstractmethod
     def decoder(self) -> str:
         """Name and version of what turns the bytes into pixels."""
+
+    def _versioned(self, library: str) -> str:
+        """Return the name and version of a library, and from 2 on the result version of what is done with it."""
+        return library if self.result_version == 1 else f"{library}/{self.result_version}"
 
     @property
     def encoding(self) -> Encoding | None:
@@ -213,7 +220,7 @@ class ArraySource(Source):
 
     @property
     def decoder(self) -> str:
-        return "array-1"
+        return self._versioned("array-1")
 
     def _pictures(self) -> Iterator[np.ndarray | Fault]:
         for frame in self._array:
@@ -232,6 +239,7 @@ class FirstFrames(Source):
         super().__init__(source.name, source.policy)
         self._source = source
         self._count = count
+        self.result_version = source.result_version
         self.notes = source.notes
         self.damage = source.damage
         self.faults = source.faults

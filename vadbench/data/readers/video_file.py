@@ -125,7 +125,7 @@ class VideoFile(Source):
         import av
 
         codec = ".".join(str(part) for part in av.library_versions["libavcodec"])
-        return f"pyav-{av.__version__}/libavcodec-{codec}"
+        return self._versioned(f"pyav-{av.__version__}/libavcodec-{codec}")
 
     def _bytes(self) -> Iterator[bytes]:
         with self.path.open("rb") as file:

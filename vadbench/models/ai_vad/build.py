@@ -12,6 +12,7 @@ from vadbench.density.combined import AttributeDensityConfig, CombinedDensityEst
 from vadbench.density.gmm import GMMEstimator
 from vadbench.density.knn import GroupedKNNEstimator
 from vadbench.errors import ConfigError
+from vadbench.models.ai_vad.idle_keys import without_effect
 from vadbench.models.ai_vad.keys import AiVadConfig, FlowConfig, RegionsConfig
 from vadbench.models.registry import ModelRun
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     regions="maskrcnn",
     flow="raft_large",
     density="attributes",
+    without_effect=without_effect,
 )
 def from_config(model: AiVadConfig, run: ModelRun) -> AiVad:
     """Return the detector that ``model=ai_vad`` describes. No network is built and nothing is fetched yet."""

@@ -72,6 +72,8 @@ class AiVad(OneClassMethod):
     seed, device, batch_size: of random weights, mixtures and draws; where, and how many frame pairs at once.
     """
 
+    method_version = 1  # raised when scores change at the same features and densities
+
     def __init__(
         self,
         box_score_thresh: float = 0.7,
@@ -167,8 +169,13 @@ class AiVad(OneClassMethod):
 
     @property
     def result_version(self) -> int:
-        """Raised when scores change at the same configuration and features: the version of the densities."""
-        return self.density.result_version
+        """Raised when scores change at the same configuration and features, with those of the densities."""
+        return self.method_version + self.density.result_version - 1
+
+    @property
+    def result_note(self) -> str:
+        """What changed when the version was last raised."""
+        return self.density.result_note
 
     @property
     def frames_ahead(self) -> int:

@@ -20,7 +20,7 @@ from vadbench.density.state import State, joined, part
 from vadbench.errors import ConfigError, one_of
 from vadbench.models.base import Features, VideoScores
 from vadbench.models.clips.extractor import ClipExtractor, ClipPlan, PreProcessor
-from vadbench.models.clips.keys import ClipDensityConfig, ClipKeys
+from vadbench.models.clips.keys import ClipDensityConfig, ClipKeys, without_effect
 from vadbench.models.clips.to_frames import (
     FILLS,
     TARGETS,
@@ -65,6 +65,8 @@ class ClipDensity(OneClassMethod):
     weights: "pretrained", "random" or a path; None decides by ``pre_trained``.
     device, batch_size: where and how the backbone runs; they change no result beyond rounding.
     """
+
+    method_version = 1  # raised when scores change at the same features and density
 
     def __init__(
         self,
@@ -136,8 +138,13 @@ class ClipDensity(OneClassMethod):
 
     @property
     def result_version(self) -> int:
-        """Raised when scores change at the same configuration and features: the version of the density."""
-        return self.density.result_version
+        """Raised when scores change at the same configuration and features, with that of the density."""
+        return self.method_version + self.density.result_version - 1
+
+    @property
+    def result_note(self) -> str:
+        """What changed when the version was last raised."""
+        return self.density.result_note
 
     @property
     def frames_ahead(self) -> int:
@@ -350,7 +357,9 @@ def _resolve(
     return network, clip, PreProcessor(recipe.size, recipe.mean, recipe.std, recipe.resize), recipe.weights
 
 
-@registry.model("clip_density", config=ClipDensityConfig, backbone="x3d_s", density="pca")
+@registry.model(
+    "clip_density", config=ClipDensityConfig, backbone="x3d_s", density="pca", without_effect=without_effect
+)
 def from_config(model: ClipDensityConfig, run: ModelRun) -> ClipDensity:
     """Any density of the clip features of a frozen backbone."""
     density = run.density

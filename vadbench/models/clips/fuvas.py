@@ -19,7 +19,7 @@ from vadbench.density.decomposition import Decomposition
 from vadbench.density.pca import Pca, PcaConfig
 from vadbench.errors import ConfigError
 from vadbench.models.clips.detector import ClipDensity, common
-from vadbench.models.clips.keys import FuvasConfig
+from vadbench.models.clips.keys import FuvasConfig, without_effect
 from vadbench.models.registry import ModelRun
 
 
@@ -85,7 +85,7 @@ class Fuvas(ClipDensity):
         return self.pca.n_components
 
 
-@registry.model("fuvas", config=FuvasConfig, backbone="x3d_s", density="pca")
+@registry.model("fuvas", config=FuvasConfig, backbone="x3d_s", density="pca", without_effect=without_effect)
 def from_config(model: FuvasConfig, run: ModelRun) -> Fuvas:
     """FUVAS (Jiang et al., ICASSP 2025): PCA residual energy of clip features of a frozen backbone."""
     density = run.config.density

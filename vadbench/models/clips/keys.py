@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator
 from pydantic.dataclasses import dataclass
 
+from vadbench import registry
 from vadbench.config.parts import STRICT, PartConfig, setting
 from vadbench.errors import ConfigError
 from vadbench.models.clips.to_frames import check_reduction
@@ -63,3 +65,16 @@ class FuvasConfig(ClipKeys):
         if value > 1 and value != int(value):
             raise ValueError("must be an explained variance ratio in (0, 1] or a whole number of components above 1")
         return value
+
+
+def without_effect(config: Mapping[str, Any]) -> list[str]:
+    """Return the keys whose values change nothing in the result of ``config``: raw scores count, not calibrated ones,
+    a kernel of 1 pools nothing, and frames that pass as they are need no pre-processor."""
+    density = registry.find("density", str((config.get("density") or {}).get("name")))
+    found = [f"density.{key}" for key in density.facts.get("calibrated_by", ())] if density else []
+    if config["model"].get("pooling_kernel_size") == 1:
+        found.append("model.spatial_pool")
+    backbone = config.get("backbone") or {}
+    if not any(backbone.get(key) for key in ("size", "mean", "std")):
+        found.append("model.pre_processor")
+    return found

@@ -101,7 +101,7 @@ class TorchvisionDetector:
         self.architecture = architecture
         self.word = weights
         self.score_thresh = score_thresh
-        self.nms_thresh = nms_thresh
+        self.nms_thresh = nms_thresh if "rcnn" in architecture else 0.3  # others read none; stored under the default
         self.min_size, self.max_size = min_size, max_size
         self.mask_threshold = mask_threshold
         self.seed = seed

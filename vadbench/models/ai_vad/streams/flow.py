@@ -63,7 +63,7 @@ class FlowExtractor:
         self.method = method
         self.word = weights
         self.size = size
-        self.rescale = rescale
+        self.rescale = rescale or (size is None and method not in NETWORKS)  # there is nothing to scale back
         self.updates = updates
         self.preset = preset
         self.seed = seed
