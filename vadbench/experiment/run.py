@@ -33,6 +33,7 @@ from vadbench.experiment.record import (
     fingerprint,
     names,
     plugins,
+    ran,
     score_table,
     weights,
 )
@@ -226,6 +227,7 @@ def _work(
         "frames_per_second": round(frames / extracted, 2) if store.counts.misses else None,
         "store": asdict(store.counts),
         "frames_decoded": decoded(dataset) - before,
+        **ran(detector, config.runtime.device),
         "peak_memory_mb": round(peak_memory_mb(), 1),
         "provenance": source_version(),
     }
