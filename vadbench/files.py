@@ -260,9 +260,16 @@ def explain(error: OSError) -> str | None:
 
 def drop_pages(array: np.ndarray) -> None:
     """Forget the pages of a memory-mapped array that were read: they stay in the system's cache, but no longer count as
-    memory of this process. Nothing is done to an array in memory."""
+    memory of this process. Nothing is done to an array in memory, nor to one whose mapping could hold changes."""
     base: Any = array
     while base is not None and not isinstance(base, mmap.mmap):
         base = base.obj if isinstance(base, memoryview) else getattr(base, "base", None)
-    if base is not None and hasattr(mmap, "MADV_DONTNEED"):
+    if base is not None and hasattr(mmap, "MADV_DONTNEED") and memoryview(base).readonly:
         base.madvise(mmap.MADV_DONTNEED)
+
+
+def rows_of(array: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield ``array[0]``, ``array[1]``, ...; the pages of a memory-mapped array are dropped after each."""
+    for row in array:
+        yield row
+        drop_pages(array)

@@ -41,6 +41,10 @@ class Backbone(Protocol):
     One that several engines can run, whose features agree up to rounding, has ``engine`` (what ran the last clips, None
     before there were any), ``takes(engine)`` (whether features that an engine made may stand for its own), ``remarks``
     (what a record should say of the choice) and ``expect(training_clips)``, which it is told before the first clip.
+
+    One whose calibration can be kept has ``statistics()`` (named arrays, after :meth:`calibrate`), ``take_statistics``,
+    which stands for a calibration, and ``statistics_spec()`` (JSON-able, what they depend on beside the clips).
+    ``batch_size`` is how many clips at once suit it where the configuration leaves that open; 1 if absent.
     """
 
     layers: tuple[str, ...]

@@ -76,6 +76,23 @@ def installed_version(package: str) -> str:
         return "none"
 
 
+# Up to this many GiB of GPU memory, this many clips or images at once.
+_AT_ONCE = ((24, 16), (48, 32))
+_AT_ONCE_BEYOND = 64
+
+
+def images_at_once(name: str) -> int:
+    """Return how many clips or images a network on the device ``name`` takes at once where nobody says: by the memory
+    of the device, never by a timing. A CPU gains nothing from more than one."""
+    import torch
+
+    device = torch_device(name)
+    if device.type == "cpu":
+        return 1
+    gib = torch.cuda.get_device_properties(device).total_memory / 2**30
+    return next((count for bound, count in _AT_ONCE if gib <= bound), _AT_ONCE_BEYOND)
+
+
 def torch_device(name: str) -> torch.device:
     """Return the torch device; ConfigError where it is not there."""
     import torch

@@ -15,7 +15,7 @@ from vadbench.backbones import architecture, imports
 from vadbench.backbones.base import Facts
 from vadbench.backbones.engines import choice
 from vadbench.backbones.engines.eager import Eager, run_until
-from vadbench.backbones.imports import torch_device
+from vadbench.backbones.imports import images_at_once, torch_device
 from vadbench.backbones.weights import RANDOM_RECIPE, Weights, find, fitted, read
 from vadbench.config.schema import BackboneConfig
 from vadbench.errors import ConfigError
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 log = logging.getLogger(__name__)
+
+_STATISTICS = ("running_mean", "running_var")
+_MEAN = ".running_mean"
 
 
 class Network:
@@ -122,11 +125,10 @@ class Network:
         in one clip, the layers before it normalising by the statistics of that same clip (cumulative average,
         ``momentum=None``). One pass, independent of batch size; it is not the pooled variance of all clips at once.
         """
-        import torch
-
         module = self._network()
         self._engines.clear()
-        norms = [m for m in module.modules() if isinstance(m, torch.nn.BatchNorm3d) and m.running_mean is not None]
+        norms = list(self._norms().values())
+        eager = Eager(module, self._calibrated_calls(), self.config.precision)
         for norm in norms:
             norm.reset_running_stats()
             norm.momentum = None
@@ -134,7 +136,7 @@ class Network:
         n_clips = 0
         try:
             for clip in clips:
-                self._eager(module)(self._input(clip[None]))
+                eager(self._input(clip[None]))
                 n_clips += 1
         finally:
             for norm in norms:
@@ -142,6 +144,43 @@ class Network:
         if norms and not n_clips:
             raise ConfigError("random weights need at least one training clip to set their batch-norm statistics")
         log.info("batch-norm statistics of %d layers set from %d clips", len(norms), n_clips)
+
+    def statistics(self) -> dict[str, np.ndarray]:
+        """Return the batch-norm statistics that the network has: ``float32 (C,)`` arrays by name."""
+        return {
+            f"{name}.{buffer}": getattr(norm, buffer).cpu().numpy().copy()
+            for name, norm in self._norms().items()
+            for buffer in _STATISTICS
+        }
+
+    def take_statistics(self, found: Mapping[str, np.ndarray]) -> None:
+        """Take over what :meth:`statistics` returned; the same bits as after the calibration itself."""
+        import torch
+
+        self._engines.clear()
+        for name, norm in self._norms().items():
+            for buffer in _STATISTICS:
+                getattr(norm, buffer).copy_(torch.from_numpy(np.array(found[f"{name}.{buffer}"])))
+
+    def statistics_spec(self) -> dict[str, Any]:
+        """Return what the statistics depend on beside the clips. They reach to the default layer, or to a deeper one that is
+        wanted, so that layers share them."""
+        common = {key: value for key, value in self.spec(self.recipe.layer).items() if key != "layer"}
+        norms = sorted(name.removesuffix(_MEAN) for name in self._read_tensors() if name.endswith(_MEAN))
+        return {**common, "norms": norms}
+
+    def _norms(self) -> dict[str, Any]:
+        """Batch-norm layers whose statistics are read, by name."""
+        import torch
+
+        modules = self._network().named_modules()
+        found = {name: module for name, module in modules if isinstance(module, torch.nn.BatchNorm3d)}
+        return {name: norm for name, norm in found.items() if norm.running_mean is not None}
+
+    @property
+    def batch_size(self) -> int:
+        """Clips at once, by the device alone."""
+        return images_at_once(self.device)
 
     def __call__(self, clips: np.ndarray) -> dict[str, np.ndarray]:
         """Feature maps of ``layers``: layer to ``float32 (N, C, t, h, w)`` from ``float32 (N, T, H, W, 3)``."""
@@ -199,6 +238,12 @@ class Network:
         calls = self._architecture().calls
         return {layer: calls[layer] for layer in self.layers}
 
+    def _calibrated_calls(self) -> dict[str, int]:
+        """Return the same for the layers up to which statistics are set: the default layer is one of them."""
+        calls = self._architecture().calls
+        layers = dict.fromkeys((*self.layers, self.recipe.layer)) if self.needs_calibration else self.layers
+        return {layer: calls[layer] for layer in layers if layer in calls}
+
     def _check_layers(self) -> None:
         architecture.check_layers(self.config, self.facts, self.recipe, self._architecture(), self.layers)
 
@@ -248,7 +293,7 @@ class Network:
 
     def _read_tensors(self) -> frozenset[str]:
         size = architecture.input_size(self.config, self.recipe)
-        return read_tensors(self.facts, self._calls(), (self.config.clip_length, *size))
+        return read_tensors(self.facts, self._calibrated_calls(), (self.config.clip_length, *size))
 
 
 def read_tensors(facts: Facts, calls: Mapping[str, int], clip: tuple[int, int, int]) -> frozenset[str]:

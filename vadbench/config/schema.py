@@ -73,7 +73,9 @@ class RuntimeConfig:
     """Where and how fast; a result is the same up to rounding, no more, so that records say it and keys don't."""
 
     device: str = "auto"  # auto: the first GPU if there is one, else the CPU; or cpu, cuda, cuda:1
-    batch_size: Positive = 1  # clips through a network at once; on a CPU 1 is the fastest
+    # Clips or images through a network at once. None: on a CPU 1, on a GPU by its memory: 16 up to 24 GiB, 32 up to 48,
+    # else 64.
+    batch_size: Positive | None = None
     threads: Positive | None = None  # None: torch's own choice
     progress: Literal["auto", "on", "off"] = "auto"  # auto: only on a terminal
 

@@ -17,6 +17,7 @@ from vadbench.density.decomposition import COMPONENTS, Decomposition, decompose
 from vadbench.density.device import device_named
 from vadbench.density.state import State
 from vadbench.errors import ConfigError, one_of
+from vadbench.files import drop_pages
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +92,7 @@ class Pca(BaseDensityEstimator):
             rows = features[start : start + step]
             block = prefixed(remember, end=f" of {len(rows)} clips from {start}")
             residual = placed.residual(rows, self.n_components, block, device)
+            drop_pages(rows)
             np.square(residual, out=residual)
             energies.append(residual.reshape(len(rows), *shape).sum(axis=(1, 2), dtype=np.float64))
         return np.concatenate(energies)

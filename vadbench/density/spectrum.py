@@ -8,11 +8,12 @@ Shape legend: N rows, D columns, S = min(N, D), R eigenvalues, M columns of a Kr
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from vadbench.density.device import Cpu, Gpu
+from vadbench.files import drop_pages
 
 Rows = Sequence[np.ndarray]
 """A matrix as a list of ``(n_i, D)`` arrays of any float type, one for each video; memory-mapped arrays stay so."""
@@ -80,14 +81,21 @@ def column_blocks(
         columns = slice(start, min(start + step, d))
         parts = [part[:, columns] for part in rows]
         if measure:
-            mean[columns] = sum(part.sum(axis=0, dtype=np.float64) for part in parts) / n
+            mean[columns] = sum(part.sum(axis=0, dtype=np.float64) for part in _each(parts)) / n
         block = buffer[: n * (columns.stop - start)].reshape(n, -1)
         at = 0
-        for part in parts:
+        for part in _each(parts):
             # In float64: features may lie far from zero.
             np.subtract(part, mean[columns], out=block[at : at + len(part)], dtype=np.float64, casting="same_kind")
             at += len(part)
         yield columns, block
+
+
+def _each(parts: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield ``parts`` one by one; the pages of each are dropped when it was read."""
+    for part in parts:
+        yield part
+        drop_pages(part)
 
 
 def _column_gram(
@@ -97,7 +105,7 @@ def _column_gram(
     n, d = shape_of(rows)
     dtype = working_dtype(rows)
     step = max(1, (block_bytes or BLOCK_BYTES) // (dtype.itemsize * d))
-    pieces = (part[start : start + step] for part in rows for start in range(0, len(part), step))
+    pieces = _each(part[start : start + step] for part in rows for start in range(0, len(part), step))
     first, summed = True, np.zeros(d)
     shift = np.zeros(d)
     for piece in pieces:

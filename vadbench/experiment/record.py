@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vadbench import registry
+from vadbench.backbones.imports import torch_device
 from vadbench.config.defaults import without_written_out
 from vadbench.config.parts import PartConfig, defaults
 from vadbench.config.schema import PARTS, DatasetConfig, RunConfig, without
@@ -171,6 +173,25 @@ def weights(detector: Detector) -> list[dict[str, Any]]:
     """Every set of weights that the features came from: part, name ("pretrained", "random", a path) and digest."""
     found = getattr(detector.extractor, "weights", list)
     return list(found())
+
+
+def ran(detector: Detector, device: str) -> dict[str, Any]:
+    """Return what the work of a run was done on and how much it was: device, threads, batch size (None where nothing
+    was extracted) and what went through the networks or filters. ``device``: as configured."""
+    extractor: Any = detector.extractor
+    work = dict(getattr(extractor, "work", {}))
+    size = None
+    if any(work.values()):
+        size = extractor.clips_at_once if hasattr(extractor, "clips_at_once") else extractor.batch_size
+    if "torch" in sys.modules:
+        import torch
+
+        threads, device = torch.get_num_threads(), str(torch_device(device))
+    else:  # then nothing ran on a GPU
+        from threadpoolctl import threadpool_info
+
+        threads, device = max((pool["num_threads"] for pool in threadpool_info()), default=1), "cpu"
+    return {"runtime": {"device": device, "threads": threads, "batch_size": size}, "work": work}
 
 
 def coverage(scores: Sequence[VideoScores]) -> dict[str, Any]:

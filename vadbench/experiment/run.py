@@ -36,6 +36,7 @@ from vadbench.experiment.record import (
     names,
     plugins,
     provenance,
+    ran,
     result_versions,
     score_table,
     weights,
@@ -267,6 +268,7 @@ def _work(
         "frames_per_second": round(frames / extracted, 2) if store.counts.misses else None,
         "store": asdict(store.counts),
         "frames_decoded": decoded(dataset) - before,
+        **ran(detector, config.runtime.device),
         "peak_memory_mb": round(peak_memory_mb(), 1),
         "provenance": provenance(config, dataset),
     }

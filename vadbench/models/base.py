@@ -5,7 +5,7 @@ Shape legend: T frames, H W pixels, h w feature grid.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -48,6 +48,10 @@ class Extractor(Protocol):
         the first axis of every array, the pieces are it to the bit. A store writes them as they come, so that a long
         video needs no more memory than a short one.
 
+        One that learns from the training videos before it extracts has ``learn(remember)``; a store calls it first, and
+        what it makes through ``remember(name, spec, make)`` is kept under all that ``spec`` says. ``work``, JSON-able,
+        counts what went through its networks or filters, by name.
+
         It may have ``merged(others)``: one extractor whose outputs are those of this one and of ``others``,
         under the same specs, made in one pass; None where there is none.
 
@@ -84,6 +88,12 @@ def specs_of(extractor: Extractor) -> dict[str, dict[str, Any]]:
     versions of a plug-in share no features."""
     digest = registry.plugin_digest(type(extractor))
     return {name: {**spec, "plugin": digest} if digest else spec for name, spec in extractor.outputs().items()}
+
+
+def learn(extractor: Extractor, remember: Callable[..., Features]) -> None:
+    """Let ``extractor`` learn what it needs of the training videos, see :meth:`Extractor.extract`."""
+    if hasattr(extractor, "learn"):
+        extractor.learn(remember)
 
 
 def engine_of(extractor: Extractor) -> str | None:

@@ -38,8 +38,8 @@ class ModelRun:
         return self.config.runtime.device
 
     @property
-    def batch_size(self) -> int:
-        """Clips or images that a network sees at once."""
+    def batch_size(self) -> int | None:
+        """Clips or images that a network sees at once; None: by the device."""
         return self.config.runtime.batch_size
 
     @cached_property

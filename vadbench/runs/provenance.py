@@ -78,10 +78,10 @@ def _commit(here: Path) -> dict[str, Any]:
         return {"git_sha": None, "git_dirty": None}
 
 
-def made_by(device: str, batch_size: int, threads: int | None) -> dict[str, Any]:
+def made_by(device: str, batch_size: int | None, threads: int | None) -> dict[str, Any]:
     """Return what else can change numbers and is not in the key of a run: source, packages, machine, and how it ran.
 
-    device, batch_size, threads: as ``runtime`` has them.
+    device, batch_size, threads: as ``runtime`` has them; a batch size of None is chosen by the device.
     """
     there = environment()
     return {

@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from vadbench.data.video import Video
 from vadbench.errors import StoreError
-from vadbench.models.base import Extractor, Features, engine_of, source_of, specs_of, takes
+from vadbench.models.base import Extractor, Features, engine_of, learn, source_of, specs_of, takes
 from vadbench.store.arrays import lowered, precisions
 from vadbench.store.entry import Entry
 from vadbench.store.faults import explained
@@ -41,6 +41,7 @@ class Counts:
     remade: int = 0  # misses whose entry was there, but damaged or from an engine that isn't taken
     extract_s: float = 0.0
     waited_s: float = 0.0  # for another process that was making the same entry
+    read_bytes: int = 0  # size of the entries that were opened, which are memory-mapped
     written_bytes: int = 0
 
 
@@ -132,6 +133,7 @@ class MemoryStore:
         have = {name: self._held[key] for name, key in held.items()}
         self.counts.hits += len(have)
         if wanted:
+            learn(extractor, self.derived)
             have = _of_source(self, extractor, video, video_digest) | have
             started = time.perf_counter()
             made = extractor.extract(video, wanted, have)
@@ -225,6 +227,7 @@ class FeatureStore:
                 found.update(late)
                 todo = {name: entry for name, entry in missing.items() if name not in late}
                 if todo:
+                    learn(extractor, self.derived)
                     have = _of_source(self, extractor, video, digest) | found
                     notes = {name: self._note(name, specs[name], video, digest) for name in todo}
                     found.update(self._extract(extractor, video, todo, have, notes))
@@ -290,6 +293,7 @@ class FeatureStore:
                     content = None
             if content is not None:
                 found[name] = content
+                self.counts.read_bytes += sum(array.nbytes for array in content.values())
                 self._used.add(entry.key)
         return found
 

@@ -118,7 +118,7 @@ def _checks(config: RunConfig, groups: Collection[str], fixed: Collection[str]) 
     ):
         require_close(first.scores, _run(config, turned).scores, f"depends on the order of the {which} videos")
     yield "scores that do not depend on the order of the videos"
-    larger = replace(config, runtime=replace(config.runtime, batch_size=config.runtime.batch_size + 2))
+    larger = replace(config, runtime=replace(config.runtime, batch_size=(config.runtime.batch_size or 1) + 2))
     require_close(first.scores, _run(larger, data).scores, "depends on the batch size (runtime.batch_size)")
     yield "scores that do not depend on the batch size"
     _check_labels(config, data, first)

@@ -14,7 +14,7 @@ from vadbench.data.readers.image_folder import ImageFolder
 from vadbench.data.readers.source import Fault, Policy
 from vadbench.data.video import MaskSource
 from vadbench.errors import DataError
-from vadbench.files import sha256
+from vadbench.files import drop_pages, rows_of, sha256
 
 
 class ImageMasks:
@@ -72,11 +72,12 @@ class StackMasks:
     def digest(self) -> str:
         """Hex SHA-256 of shape, type and values."""
         header = f"{self._stack.dtype} {self._stack.shape}".encode()
-        blocks = chain([header], (np.ascontiguousarray(mask).tobytes() for mask in self._stack))
+        blocks = chain([header], (np.ascontiguousarray(mask).tobytes() for mask in rows_of(self._stack)))
         return remembered([self._path], lambda: sha256(blocks)) if self._path else sha256(blocks)
 
     def __getitem__(self, frame: int) -> np.ndarray:
         mask: np.ndarray = np.asarray(self._stack[frame]) != 0
+        drop_pages(self._stack)
         return mask
 
 

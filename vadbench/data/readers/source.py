@@ -16,7 +16,7 @@ from vadbench.config.schema import DatasetConfig
 from vadbench.data.readers.digest_cache import remembered
 from vadbench.data.readers.fault_lines import STANDS_IN, fault_lines
 from vadbench.errors import DataError, one_of
-from vadbench.files import sha256
+from vadbench.files import rows_of, sha256
 
 log = logging.getLogger(__name__)
 
@@ -223,12 +223,12 @@ class ArraySource(Source):
         return self._versioned("array-1")
 
     def _pictures(self) -> Iterator[np.ndarray | Fault]:
-        for frame in self._array:
+        for frame in rows_of(self._array):
             yield np.repeat(frame[:, :, None], 3, axis=2) if frame.ndim == 2 else np.array(frame)
 
     def _bytes(self) -> Iterator[bytes]:
         yield repr(self._array.shape).encode()
-        for frame in self._array:
+        for frame in rows_of(self._array):
             yield np.ascontiguousarray(frame).tobytes()
 
 

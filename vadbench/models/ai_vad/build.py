@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from vadbench import registry
-from vadbench.backbones.imports import torch_device
+from vadbench.backbones.imports import images_at_once, torch_device
 from vadbench.density.base import BaseDensityEstimator
 from vadbench.density.combined import AttributeDensityConfig, CombinedDensityEstimator
 from vadbench.density.gmm import GMMEstimator
@@ -63,7 +63,7 @@ def from_config(model: AiVadConfig, run: ModelRun) -> AiVad:
         visualizer=model.visualizer,
         seed=config.seed,
         device=device,
-        batch_size=config.runtime.batch_size,
+        batch_size=config.runtime.batch_size or images_at_once(device),
     )
 
 

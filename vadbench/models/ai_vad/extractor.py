@@ -75,6 +75,7 @@ class RegionAttributeExtractor:
         self.crop_frame = crop_frame
         self.first_frames = first_frames
         self.batch_size = batch_size
+        self.work = {"pairs": 0, "regions": 0}  # that the networks and filters were given
 
     def prepare(self, train: Sequence[Video]) -> None:
         """Nothing depends on the training videos."""
@@ -127,6 +128,8 @@ class RegionAttributeExtractor:
             found = self._find(firsts, lasts, numbers, known)
             frames += numbers
             sets += found
+            self.work["pairs"] += len(numbers)
+            self.work["regions"] += sum(map(len, found))
             for stream, made in self._attributes(firsts, lasts, found, streams).items():
                 parts[stream].append(made)
         outputs = {stream.value: concatenate(parts[stream]) for stream in streams}

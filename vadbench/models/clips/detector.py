@@ -18,6 +18,7 @@ from vadbench.data.video import Video
 from vadbench.density.base import BaseDensityEstimator, Remember
 from vadbench.density.state import State, joined, part
 from vadbench.errors import ConfigError, one_of
+from vadbench.files import drop_pages
 from vadbench.models.base import Features, VideoScores
 from vadbench.models.clips.extractor import ClipExtractor, ClipPlan, PreProcessor
 from vadbench.models.clips.keys import ClipDensityConfig, ClipKeys, without_effect
@@ -91,7 +92,7 @@ class ClipDensity(OneClassMethod):
         weights: str | None = None,
         seed: int = 0,
         device: str = "cpu",
-        batch_size: int = 1,
+        batch_size: int | None = None,
     ) -> None:
         for key, number in (("pooling_kernel_size", pooling_kernel_size), ("shots", shots)):
             if number is not None and number < 1:
@@ -165,12 +166,17 @@ class ClipDensity(OneClassMethod):
         if self.unit == "clip":
             self.density.learn([m.reshape(len(m), -1) for m in maps.values()], groups, remember)
         elif self.unit == "patch":
-            patches = [_patches(m) for m in maps.values()]
+            patches = []
+            for m in maps.values():
+                patches.append(_patches(m))
+                drop_pages(m)
             positions = len(patches[0]) // len(next(iter(maps.values())))
             self.density.learn(patches, np.repeat(groups, positions), remember)
         else:
             memoized = remember if self.density.fit_spec() is not None else None
-            self.density.fit_cells(np.concatenate([_cells(m) for m in maps.values()], axis=1), groups, memoized)
+            self.density.fit_cells(_all_cells(list(maps.values())), groups, memoized)
+        for m in maps.values():
+            drop_pages(m)
 
     def fit_spec(self) -> dict[str, Any]:
         """Return what the memoized parts of a fit depend on beside the features: nothing that is done to scores."""
@@ -197,6 +203,7 @@ class ClipDensity(OneClassMethod):
             raise RuntimeError("fit before you score")
         self._check_shape(video.id, arrays["features"].shape[1:])
         clip_scores, energy = self._clip_scores(self._pooled(arrays["features"]), group, remember)
+        drop_pages(arrays["features"])
         weights, filled = self._weights(video, arrays)
         maps = None
         if energy is not None and (self.spatial_pool or self.pooling_kernel_size == 1):
@@ -323,6 +330,18 @@ def _cells(maps: np.ndarray) -> np.ndarray:
     """``(L, N, C t)`` of ``(N, C, t, h, w)``."""
     n, c, t, h, w = maps.shape
     return maps.transpose(3, 4, 0, 1, 2).reshape(h * w, n, c * t)
+
+
+def _all_cells(maps: list[np.ndarray]) -> np.ndarray:
+    """Return the :func:`_cells` of several videos together, ``(L, N, C t)``, with one copy in memory."""
+    _, c, t, h, w = maps[0].shape
+    cells = np.empty((h * w, sum(map(len, maps)), c * t), np.result_type(*maps))
+    at = 0
+    for m in maps:
+        cells[:, at : at + len(m)] = _cells(m)
+        drop_pages(m)
+        at += len(m)
+    return cells
 
 
 def _patches(maps: np.ndarray) -> np.ndarray:

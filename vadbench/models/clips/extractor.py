@@ -21,6 +21,7 @@ from vadbench.data.opencv import opencv_version
 from vadbench.data.readers.prefetch import prefetch
 from vadbench.data.video import Video
 from vadbench.errors import DataError, one_of
+from vadbench.files import rows_of
 from vadbench.models.base import Extractor, Features, joined
 from vadbench.models.clips.flow_maps import FlowMaps
 from vadbench.models.clips.resize import check_method, resize, to_bytes
@@ -117,7 +118,7 @@ class ClipExtractor:
     backbone: frozen network or filter bank.
     plan: which frames make a clip.
     pre_processor: called once for each frame, ``uint8 (H, W, 3)`` to an array; must have a ``spec()``.
-    batch_size: clips that go through the backbone at once.
+    batch_size: clips that go through the backbone at once; None: as many as the backbone says, or 1.
     short_videos: "error" refuses a video that is shorter than a clip, "pad" repeats its last frame.
     weights_name: "pretrained", "random" or a path, for the record; None where the backbone has no weights.
 
@@ -129,7 +130,7 @@ class ClipExtractor:
         backbone: Backbone,
         plan: ClipPlan,
         pre_processor: PreProcess,
-        batch_size: int = 1,
+        batch_size: int | None = None,
         short_videos: str = "error",
         weights_name: str | None = None,
     ) -> None:
@@ -144,6 +145,7 @@ class ClipExtractor:
         self.batch_size = batch_size
         self.short_videos = one_of("short_videos", short_videos, SHORT_VIDEOS)
         self.weights_name = weights_name
+        self.work = {"clips": 0, "calibration_clips": 0}  # that went through the backbone
         self._train: tuple[Video, ...] = ()
         self._calibrated = False
 
@@ -173,6 +175,12 @@ class ClipExtractor:
         backbone: Any = self.backbone
         engine: str | None = backbone.engine
         return engine
+
+    @property
+    def clips_at_once(self) -> int:
+        """``batch_size``, or what stands for None."""
+        suited: int = getattr(self.backbone, "batch_size", 1)
+        return suited if self.batch_size is None else self.batch_size
 
     @property
     def remarks(self) -> list[str]:
@@ -221,6 +229,11 @@ class ClipExtractor:
 
     def outputs(self) -> dict[str, dict[str, Any]]:
         """Layer to its spec."""
+        common = self._common_spec()
+        return {layer: {**common, "backbone": self.backbone.spec(layer)} for layer in self.backbone.layers}
+
+    def _common_spec(self) -> dict[str, Any]:
+        """Return what the features of all layers depend on beside the backbone."""
         common: dict[str, Any] = {
             "extractor": "clips/1",
             "clip": asdict(self.plan),
@@ -231,7 +244,7 @@ class ClipExtractor:
             common["calibrated_on"] = [
                 [video.source.digest(), video.source.decoder, start] for video, start in self._calibration_clips()
             ]
-        return {layer: {**common, "backbone": self.backbone.spec(layer)} for layer in self.backbone.layers}
+        return common
 
     def extract(self, video: Video, wanted: Sequence[str], have: Mapping[str, Features]) -> dict[str, Features]:
         """Feature maps of ``wanted`` layers; the other layers of the backbone are computed too and dropped.
@@ -244,14 +257,33 @@ class ClipExtractor:
         self, video: Video, wanted: Sequence[str], have: Mapping[str, Features]
     ) -> Iterator[dict[str, Features]]:
         """Yield what :meth:`extract` returns, a batch of clips at a time."""
-        if self._needs_calibration and not self._calibrated:
-            self.backbone.calibrate(self._calibration_frames())
-            self._calibrated = True
+        self.learn()
         clips = self._clips(video, have.get("flow"))
-        while batch := list(itertools.islice(clips, self.batch_size)):
+        while batch := list(itertools.islice(clips, self.clips_at_once)):
+            self.work["clips"] += len(batch)
             starts = np.array([start for start, _ in batch], dtype=np.int64)
             maps = self.backbone(np.stack([clip for _, clip in batch]))
             yield {layer: {"features": maps[layer], "starts": starts} for layer in wanted}
+
+    def learn(self, remember: Callable[..., Features] | None = None) -> None:
+        """Set the batch-norm statistics of random weights, once after :meth:`prepare`.
+
+        ``remember(name, spec, make)``: where they are kept for other extractors, if the backbone can hand them over.
+        """
+        if self._calibrated or not self._needs_calibration:
+            return
+        backbone: Any = self.backbone
+        if remember is None or not hasattr(backbone, "statistics"):
+            backbone.calibrate(self._calibration_frames())
+        else:
+
+            def made() -> Features:
+                backbone.calibrate(self._calibration_frames())
+                return dict(backbone.statistics())
+
+            spec = {**self._common_spec(), "backbone": backbone.statistics_spec()}
+            backbone.take_statistics(remember("statistics", spec, made))
+        self._calibrated = True
 
     def _clips(self, video: Video, flow: Features | None = None) -> Iterator[tuple[int, np.ndarray]]:
         """(start, ``(T, ...)``) of every clip, from one pass that holds no more than the frames of one clip."""
@@ -274,7 +306,7 @@ class ClipExtractor:
                 "model.short_videos=pad."
             )
         if flow is not None and missing <= 0:
-            yield from flow["maps"]
+            yield from (np.array(one) for one in rows_of(flow["maps"]))
             return
         earlier: deque[np.ndarray] = deque(maxlen=self.plan.step)
         frame = None
@@ -306,6 +338,7 @@ class ClipExtractor:
             source = next(v for v, _ in picked if v.id == video)
             for start, clip in self._clips(source):
                 if start in wanted:
+                    self.work["calibration_clips"] += 1
                     yield clip
                 if start == max(wanted):  # the frames after it are not decoded
                     break

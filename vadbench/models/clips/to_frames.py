@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vadbench.errors import ConfigError, nearest, one_of
+from vadbench.files import drop_pages
 from vadbench.models.clips.extractor import ClipPlan
 
 if TYPE_CHECKING:
@@ -152,6 +153,7 @@ class ClipMaps:
     def __getitem__(self, frame: int) -> np.ndarray:
         row = slice(self.weights.indptr[frame], self.weights.indptr[frame + 1])
         chosen = np.asarray(self.values[self.weights.indices[row]])
+        drop_pages(self.values)
         return np.tensordot(self.weights.data[row].astype(np.float32), chosen, axes=1)
 
     def at_size(self, frame: int, size: tuple[int, int]) -> np.ndarray:
