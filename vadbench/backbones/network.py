@@ -163,8 +163,10 @@ class Network:
                 getattr(norm, buffer).copy_(torch.from_numpy(np.array(found[f"{name}.{buffer}"])))
 
     def statistics_spec(self) -> dict[str, Any]:
-        """Return what the statistics depend on beside the clips. They reach to the default layer, or to a deeper one that is
-        wanted, so that layers share them."""
+        """Return what the statistics depend on beside the clips.
+
+        They reach to the default layer, or to a deeper one that is wanted, so that layers share them.
+        """
         common = {key: value for key, value in self.spec(self.recipe.layer).items() if key != "layer"}
         norms = sorted(name.removesuffix(_MEAN) for name in self._read_tensors() if name.endswith(_MEAN))
         return {**common, "norms": norms}
