@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from vadbench.evaluation.evaluate import RESULT_VERSION, evaluate
+from vadbench.evaluation.compute import RESULT_VERSION, evaluate
 
 from tests.unit.data.clips import write_images, write_video
 from vadbench import registry
