@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.backbones import FACTS
 from vadbench.backbones import model_zoo
 from vadbench.backbones.engines import choice, converted, openvino
 from vadbench.backbones.engines.compiled import Compiled
@@ -20,7 +21,6 @@ from vadbench.backbones.engines.eager import Eager
 from vadbench.backbones.engines.openvino import OpenVino
 from vadbench.backbones.engines.traced import distance, traced
 from vadbench.backbones.network import Network, multiply_adds
-from vadbench.backbones.publishers import FACTS
 from vadbench.errors import ConfigError, VadbenchError
 
 pytest.importorskip("openvino")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.backbones import FACTS
 from tests.unit.data import trees
 from tests.unit.data.clips import moving_clip, write_images
 from vadbench import registry, testing
@@ -25,7 +26,7 @@ OF_STREAMS = [f"model.{key.name}" for key in fields(AiVadConfig) if key.name.sta
 SMALL_MODEL = {
     "ai_vad": ["regions=none", "flow=dis", *(f"{key}=false" for key in STREAMS), "model.velocity_crop_size=16"]
 }
-FACTS = {part.name: part.facts["facts"] for part in registry.parts("backbone") if part.is_built_in}
+
 NETWORKS = sorted((name for name, facts in FACTS.items() if facts.is_network), key=lambda n: FACTS[n].parameters)
 SMALL_CLIP = {"s3d": (16, 32, 48)}
 
