@@ -221,7 +221,7 @@ class Network:
             eager, asked = self._eager(self._network()), self.config.engine
             chosen = asked if asked != "auto" else choice.fastest(clips.device.type, lambda: self._work(shape))
             what = f"{self.config.name} up to {', '.join(self.layers)} on clips of {'x'.join(map(str, shape))}"
-            self._engines[shape], remark = choice.ready(asked, chosen, eager, clips[:1], what)
+            self._engines[shape], remark = choice.ready(asked, chosen, eager, (clips[:1],), what)
             self.remarks += [remark] if remark else []
             log.info("backbone.engine=%s: %s runs %s", asked, self._engines[shape].mark, what)
         return self._engines[shape]

@@ -81,7 +81,7 @@ NETWORKS = [
     ("x3d_xs", (4, 32, 48), ("blocks.0.conv", "blocks.1")),
     pytest.param("r3d_18", (4, 32, 48), ("stem", "layer1", "layer2.1.conv2"), marks=pytest.mark.slow),
     pytest.param("s3d", (16, 32, 48), ("features.2", "features.6"), marks=pytest.mark.slow),
-    ("swin3d_t", (4, 64, 96), ("patch_embed", "features.0")),
+    pytest.param("swin3d_t", (4, 64, 96), ("patch_embed", "features.0"), marks=pytest.mark.slow),
     pytest.param("mvit_v2_s", (16, 224, 224), ("blocks.0",), marks=pytest.mark.slow),
     pytest.param("slow_r50", (4, 64, 64), ("blocks.1", "blocks.4"), marks=pytest.mark.slow),
     pytest.param("x3d_s", (13, 96, 96), ("blocks.4",), marks=pytest.mark.slow),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from vadbench.backbones.engines.compiled import Compiled
@@ -31,26 +31,26 @@ class Engine(Protocol):
 
     mark: str
 
-    def __call__(self, clips: torch.Tensor) -> dict[str, torch.Tensor]:
+    def __call__(self, *inputs: torch.Tensor) -> dict[str, torch.Tensor]:
         """Layer to its output, as the network gives it, of clips ``(N, 3, T, H, W)``."""
 
 
-ENGINES: dict[str, Callable[[Eager, torch.Tensor], Engine]] = {
-    "eager": lambda eager, clip: eager,
+ENGINES: dict[str, Callable[..., Engine]] = {
+    "eager": lambda eager, *inputs: eager,
     "openvino": OpenVino,
     "compile": Compiled,
 }
 
 
-def check_openvino(device: str) -> None:
+def check_openvino(device: str, key: str = "backbone.engine") -> None:
     """ConfigError where OpenVINO was asked for and is not installed or can't run on ``device`` ("cpu", "cuda")."""
     if not installed():
         raise ConfigError(
-            "backbone.engine=openvino: OpenVINO is not installed. Install it with pip install 'vadbench[openvino]', or "
-            "take backbone.engine=auto, which uses it where it is there."
+            f"{key}=openvino: OpenVINO is not installed. Install it with pip install 'vadbench[openvino]', or "
+            f"take {key}=auto, which uses it where it is there."
         )
     if device != "cpu":
-        raise ConfigError("backbone.engine=openvino runs on a CPU; set runtime.device=cpu, or backbone.engine=auto")
+        raise ConfigError(f"{key}=openvino runs on a CPU; set runtime.device=cpu, or {key}=auto")
 
 
 def takes(asked: str, mark: str) -> bool:
@@ -64,27 +64,30 @@ def fastest(device: str, work: Callable[[], float]) -> str:
     return "openvino" if fits else "eager"
 
 
-def ready(asked: str, chosen: str, eager: Eager, clip: torch.Tensor, what: str) -> tuple[Engine, str]:
-    """Return the engine ``chosen`` for clips like ``clip``, and why it is another one (empty if it is not).
+def ready(
+    asked: str, chosen: str, eager: Eager, inputs: Sequence[torch.Tensor], what: str, key: str = "backbone.engine"
+) -> tuple[Engine, str]:
+    """Return the engine ``chosen`` for inputs like these, and why it is another one (empty if it is not).
 
     Parameters
     ----------
-    asked: as configured. eager: what to compute. clip: ``(1, 3, T, H, W)``. what: such as "x3d_s up to blocks.4".
+    asked: as configured under ``key``. eager: what to compute. inputs: ``eager.rows`` rows, such as one clip
+        ``(1, 3, T, H, W)``. what: such as "x3d_s up to blocks.4".
 
     Raises
     ------
     ConfigError: an engine that was asked for by its name can't run the network.
     """
     try:
-        return ENGINES[chosen](eager, clip), ""
+        return ENGINES[chosen](eager, *inputs), ""
     except Exception as error:  # converters and compilers raise whatever their libraries raise
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__).strip()[:300]
         log.debug("engine %s", chosen, exc_info=True)
         if asked != "auto":
             raise ConfigError(
-                f"backbone.engine={asked} can't run {what}: {reason}. Take backbone.engine=auto, which falls back to "
-                "eager and records it, or backbone.engine=eager."
+                f"{key}={asked} can't run {what}: {reason}. Take {key}=auto, which falls back to eager and records it, "
+                f"or {key}=eager."
             ) from error
-        remark = f"backbone.engine=auto: {chosen} can't run {what} ({reason}); eager ran it"
+        remark = f"{key}=auto: {chosen} can't run {what} ({reason}); eager ran it"
         log.warning(remark)
         return eager, remark

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vadbench.backbones.engines.eager import Eager
-from vadbench.backbones.engines.traced import BOUND, distance, traced
+from vadbench.backbones.engines.traced import BOUND, distance, in_blocks, traced
 from vadbench.errors import VadbenchError
 
 if TYPE_CHECKING:
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 class Compiled:
-    """Runs clips one by one, so that features do not depend on the batch.
+    """Runs as many rows at once as ``eager`` says, clips one by one, so that features do not depend on the batch.
 
     Parameters
     ----------
     eager: what to compute, and the reference.
-    clip: ``(1, 3, T, H, W)``, any clip of the wanted size; what is compiled must agree with eager on it.
+    inputs: a clip ``(1, 3, T, H, W)``, any of the wanted size; what is compiled must agree with eager on it.
 
     Raises
     ------
@@ -27,22 +27,26 @@ class Compiled:
 
     mark = "compile"
 
-    def __init__(self, eager: Eager, clip: torch.Tensor) -> None:
+    def __init__(self, eager: Eager, *inputs: torch.Tensor) -> None:
         import torch
 
-        self.layers = tuple(eager.calls)
-        self._graph = torch.compile(traced(eager, clip), dynamic=False, options={"freezing": True})
-        found = distance(self(clip), eager(clip))
+        self.names, self.rows = eager.names, eager.rows
+        self._graph = torch.compile(traced(eager, *inputs), dynamic=False, options={"freezing": True})
+        found = distance(self(*inputs), eager(*inputs))
         if not found <= BOUND[eager.precision]:
             raise VadbenchError(
                 f"what it computes differs from eager by {found:.1e} of the features, more than "
                 f"{BOUND[eager.precision]:.0e}"
             )
 
-    def __call__(self, clips: torch.Tensor) -> dict[str, torch.Tensor]:
+    def __call__(self, *inputs: torch.Tensor) -> dict[str, torch.Tensor]:
         """Layer to its output of clips ``(N, 3, T, H, W)``."""
         import torch
 
-        with torch.no_grad():
-            parts = [[output.clone() for output in self._graph(clip)] for clip in torch.split(clips, 1)]
-        return {layer: torch.cat(outputs) for layer, outputs in zip(self.layers, zip(*parts, strict=True), strict=True)}
+        # Out of inference mode, for which the graph would be compiled once more.
+        with torch.inference_mode(False), torch.no_grad():
+            outputs = in_blocks(self._block, self.rows, [x.clone() if x.is_inference() else x for x in inputs])
+        return dict(zip(self.names, outputs, strict=True))
+
+    def _block(self, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
+        return [output.clone() for output in self._graph(*inputs)]

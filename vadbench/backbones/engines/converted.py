@@ -19,18 +19,15 @@ _DIGEST = 32  # bytes of SHA-256, before the rest
 _LENGTH = 8  # bytes of the length of the first part
 
 
-def place(eager: Eager, clip: tuple[int, ...], mark: str) -> Path:
-    """Return the file of a network converted for clips of one shape.
+def place(eager: Eager, shapes: list[list[int]], mark: str) -> Path:
+    """Return the file of a network converted for inputs of one shape.
 
     Its name covers every value of the weights, statistics of batch norm included, the layers, the shape and the
     versions of what makes and converts the network.
     """
-    packages = ("torch", "torchvision", "pytorchvideo")
-    text = hashlib.sha256(
-        json.dumps(
-            [_FORMAT, mark, {name: installed_version(name) for name in packages}, list(eager.calls.items()), clip]
-        ).encode()
-    )
+    packages = ("torch", "torchvision", "pytorchvideo", "open_clip_torch")
+    versions = {name: installed_version(name) for name in packages}
+    text = hashlib.sha256(json.dumps([_FORMAT, mark, versions, eager.identity(), shapes]).encode())
     text.update(repr(eager.module).encode())
     for name, tensor in eager.module.state_dict().items():
         text.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

@@ -20,31 +20,46 @@ class Eager:
     module: the network with its weights, on its device.
     calls: layer to how often the network calls it.
     precision: float32 or bfloat16.
+
+    Attributes
+    ----------
+    names: of the outputs. rows: how many clips other engines run at once.
     """
 
     mark = "eager"
+    rows = 1
 
     def __init__(self, module: nn.Module, calls: Mapping[str, int], precision: str) -> None:
         self.module = module
         self.calls = calls
+        self.names = tuple(calls)
         self.precision = precision
 
-    def __call__(self, clips: torch.Tensor) -> dict[str, torch.Tensor]:
+    def __call__(self, *inputs: torch.Tensor) -> dict[str, torch.Tensor]:
         """Layer to its output, as the network gives it, of clips ``(N, 3, T, H, W)``."""
         import torch
 
         low = self.precision == "bfloat16"
         with (
             torch.inference_mode(),
-            torch.autocast(clips.device.type, torch.bfloat16, enabled=low),
+            torch.autocast(inputs[0].device.type, torch.bfloat16, enabled=low),
             torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
         ):
-            return self.run(clips)
+            return self.run(*inputs)
 
-    def run(self, clips: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return the outputs under whatever modes of torch are on, in the order of ``calls``."""
+    def run(self, *inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return the outputs under whatever modes of torch are on, in the order of ``names``."""
+        (clips,) = inputs
         found = run_until(self.module, self.calls, clips)
         return {layer: found[layer] for layer in self.calls}
+
+    def exact(self) -> Eager:
+        """The same in 32-bit floats."""
+        return Eager(self.module, self.calls, "float32")
+
+    def identity(self) -> list[Any]:
+        """What it computes, beside the module and its weights, in a form that JSON can hold."""
+        return list(self.calls.items())
 
 
 class _AllFound(Exception):

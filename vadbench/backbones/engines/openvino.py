@@ -11,7 +11,7 @@ import numpy as np
 
 from vadbench.backbones.engines import converted
 from vadbench.backbones.engines.eager import Eager
-from vadbench.backbones.engines.traced import BOUND, distance, traced
+from vadbench.backbones.engines.traced import BOUND, distance, in_blocks, traced
 from vadbench.backbones.imports import installed_version
 from vadbench.errors import VadbenchError
 
@@ -27,31 +27,31 @@ def installed() -> bool:
 
 
 class OpenVino:
-    """Runs clips one by one, so that features do not depend on the batch.
+    """Runs as many rows at once as ``eager`` says, clips one by one, so that features do not depend on the batch.
 
     The threads are as many as PyTorch's at this moment.
 
     Parameters
     ----------
     eager: what to compute, and the reference.
-    clip: ``(1, 3, T, H, W)``, any clip of the wanted size; a new conversion must agree with eager on it.
+    inputs: a clip ``(1, 3, T, H, W)``, any of the wanted size; a new conversion must agree with eager on it.
 
     Raises
     ------
     VadbenchError: what was converted computes something else. Others: whatever OpenVINO can't convert.
     """
 
-    def __init__(self, eager: Eager, clip: torch.Tensor) -> None:
+    def __init__(self, eager: Eager, *inputs: torch.Tensor) -> None:
         self.mark = f"openvino {installed_version('openvino')}"
-        self.layers = tuple(eager.calls)
-        place = converted.place(eager, tuple(clip.shape), self.mark)
+        self.names, self.rows = eager.names, eager.rows
+        place = converted.place(eager, [list(x.shape) for x in inputs], self.mark)
         kept = converted.read(place)
-        model = _convert(eager, clip) if kept is None else _core().read_model(kept[0], _tensor(kept[1]))
+        model = _convert(eager, *inputs) if kept is None else _core().read_model(kept[0], _tensor(kept[1]))
         if kept is None:
             # In 32-bit floats whatever the precision: a wrong conversion must not hide in the rounding of bfloat16.
-            exact = Eager(eager.module, eager.calls, "float32")(clip)
+            exact = eager.exact()(*inputs)
             self._request = _compiled(model, "float32")
-            found = distance(self(clip), exact)
+            found = distance(self(*inputs), exact)
             if not found <= BOUND["float32"]:
                 raise VadbenchError(
                     f"what it computes differs from eager by {found:.1e} of the features, more than "
@@ -61,16 +61,16 @@ class OpenVino:
         if kept is not None or eager.precision != "float32":
             self._request = _compiled(model, eager.precision)
 
-    def __call__(self, clips: torch.Tensor) -> dict[str, torch.Tensor]:
+    def __call__(self, *inputs: torch.Tensor) -> dict[str, torch.Tensor]:
         """Layer to its output of clips ``(N, 3, T, H, W)``."""
+        return dict(zip(self.names, in_blocks(self._block, self.rows, inputs), strict=True))
+
+    def _block(self, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
         import torch
 
-        outputs: dict[str, list[np.ndarray]] = {layer: [] for layer in self.layers}
-        for clip in clips.numpy():
-            self._request.infer([np.ascontiguousarray(clip[None])])
-            for i, layer in enumerate(self.layers):
-                outputs[layer].append(self._request.get_output_tensor(i).data.copy())
-        return {layer: torch.from_numpy(np.concatenate(parts)) for layer, parts in outputs.items()}
+        self._request.infer([np.ascontiguousarray(x.numpy()) for x in inputs])
+        outputs = (self._request.get_output_tensor(i).data for i in range(len(self.names)))
+        return [torch.from_numpy(output.copy()) for output in outputs]
 
 
 def _core() -> Any:
@@ -79,14 +79,15 @@ def _core() -> Any:
     return openvino.Core()
 
 
-def _convert(eager: Eager, clip: torch.Tensor) -> Any:
+def _convert(eager: Eager, *inputs: torch.Tensor) -> Any:
     import openvino
     import torch
 
-    graph = traced(Eager(eager.module, eager.calls, "float32"), clip)
+    graph = traced(eager.exact(), *inputs)
     with torch.no_grad():
-        model = openvino.convert_model(torch.export.export(graph, (clip,)))
-    model.reshape(list(clip.shape))  # static: its memory and its kernels are planned once
+        model = openvino.convert_model(torch.export.export(graph, inputs))
+    # Static: its memory and its kernels are planned once.
+    model.reshape({i: list(x.shape) for i, x in enumerate(inputs)})
     return model
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from vadbench import registry
+from vadbench.backbones.engines.runner import Runner
 from vadbench.backbones.imports import images_at_once, torch_device
 from vadbench.density.base import BaseDensityEstimator
 from vadbench.density.combined import AttributeDensityConfig, CombinedDensityEstimator
@@ -45,10 +46,11 @@ def from_config(model: AiVadConfig, run: ModelRun) -> AiVad:
     if not isinstance(density, AttributeDensityConfig):
         raise ConfigError("model=ai_vad has one density for each attribute: it takes density=attributes")
     device = str(torch_device(config.runtime.device))
+    runner = Runner(model.engine, model.precision, device)
     return AiVad(
-        region_extractor=region_extractor(regions, config.seed, device),
-        flow_extractor=flow_extractor(flow, config.seed, device),
-        feature_extractor=feature_extractor(model, config.seed, device),
+        region_extractor=region_extractor(regions, config.seed, device, runner),
+        flow_extractor=flow_extractor(flow, config.seed, device, runner),
+        feature_extractor=feature_extractor(model, config.seed, device, runner),
         density=density_estimator(model, density, config.seed, device),
         frame_reduction=model.frame_reduction,
         velocity_height_classes=model.velocity_height_classes,
@@ -67,7 +69,7 @@ def from_config(model: AiVadConfig, run: ModelRun) -> AiVad:
     )
 
 
-def region_extractor(config: RegionsConfig, seed: int, device: str) -> RegionExtractor:
+def region_extractor(config: RegionsConfig, seed: int, device: str, runner: Runner | None = None) -> RegionExtractor:
     """Return what the group ``regions`` describes."""
     from vadbench.models.ai_vad.regions.detectors import build_detector
     from vadbench.models.ai_vad.regions.region_extractor import ForegroundRules, RegionExtractor
@@ -81,6 +83,7 @@ def region_extractor(config: RegionsConfig, seed: int, device: str) -> RegionExt
         config.max_size,
         seed,
         device,
+        runner,
     )
     foreground = ForegroundRules(
         config.foreground_kernel_size,
@@ -106,16 +109,16 @@ def region_extractor(config: RegionsConfig, seed: int, device: str) -> RegionExt
     )
 
 
-def flow_extractor(config: FlowConfig, seed: int, device: str) -> FlowExtractor:
+def flow_extractor(config: FlowConfig, seed: int, device: str, runner: Runner | None = None) -> FlowExtractor:
     """Return what the group ``flow`` describes."""
     from vadbench.models.ai_vad.streams.flow import FlowExtractor
 
     return FlowExtractor(
-        config.method, config.weights, config.size, config.rescale, config.updates, config.preset, seed, device
+        config.method, config.weights, config.size, config.rescale, config.updates, config.preset, seed, device, runner
     )
 
 
-def feature_extractor(config: AiVadConfig, seed: int, device: str) -> FeatureExtractor:
+def feature_extractor(config: AiVadConfig, seed: int, device: str, runner: Runner | None = None) -> FeatureExtractor:
     """Return the streams of the group ``model`` that are on."""
     from vadbench.models.ai_vad.streams.attributes import FeatureExtractor
     from vadbench.models.ai_vad.streams.crops import Cropping
@@ -133,10 +136,16 @@ def feature_extractor(config: AiVadConfig, seed: int, device: str) -> FeatureExt
         crops,
     )
     pose = PoseExtractor(
-        config.pose_weights, config.pose_min_size, config.pose_max_size, seed, device, config.pose_box_scale
+        config.pose_weights, config.pose_min_size, config.pose_max_size, seed, device, config.pose_box_scale, runner
     )
     deep = DeepExtractor(
-        config.deep_model, config.deep_weights, config.deep_color_order, seed=seed, device=device, crops=crops
+        config.deep_model,
+        config.deep_weights,
+        config.deep_color_order,
+        seed=seed,
+        device=device,
+        crops=crops,
+        runner=runner,
     )
     return FeatureExtractor(
         config.n_velocity_bins,

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vadbench.backbones.engines.choice import takes
+from vadbench.backbones.engines.runner import Runner
 from vadbench.backbones.weights_file import WeightsFile
 from vadbench.data.readers.prefetch import prefetch
 from vadbench.data.video import Video
@@ -78,7 +80,34 @@ class RegionAttributeExtractor:
         self.work = {"pairs": 0, "regions": 0}  # that the networks and filters were given
 
     def prepare(self, train: Sequence[Video]) -> None:
-        """Nothing depends on the training videos."""
+        """Tell the engines how much there is to do; no output depends on the training videos."""
+        for runner in self._runners():
+            runner.expect(sum(video.n_frames for video in train))
+
+    @property
+    def engine(self) -> str | None:
+        """What ran the networks so far, None before; no such attribute where there is no network to run."""
+        runners = self._runners()
+        if not runners:
+            raise AttributeError("engine")
+        marks = sorted({mark for runner in runners for mark in runner.marks})
+        return f"mixed ({', '.join(marks)})" if len(marks) > 1 else next(iter(marks), None)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a record should say of how the features were made."""
+        return [remark for runner in self._runners() for remark in runner.remarks]
+
+    def takes(self, engine: str) -> bool:
+        """Whether features that ``engine`` made may stand for those of this extractor."""
+        return all(takes(runner.asked, engine) for runner in self._runners())
+
+    def _runners(self) -> list[Runner]:
+        """What runs the networks of the parts that are on, each once."""
+        flow = self.flow if FeatureType.VELOCITY in self.features.streams else None
+        parts = (self.regions.detector, flow, self.features.pose, self.features.deep)
+        runners = [runner for part in parts if (runner := getattr(part, "runner", None)) is not None]
+        return list({id(runner): runner for runner in runners}.values())
 
     def outputs(self) -> dict[str, dict[str, Any]]:
         """ "regions" and one output for each stream that is on, with what each depends on."""

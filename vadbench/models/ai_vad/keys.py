@@ -56,6 +56,11 @@ class AiVadConfig(PartConfig):
     roi_aligned: bool = True
     integer_crops: bool = False  # true: whole pixels, stretched by themselves (official)
 
+    # What runs the networks; outputs agree up to rounding. auto: openvino where it is installed and pays, else eager.
+    engine: Literal["auto", "eager", "openvino", "compile"] = setting(default="auto", in_key=False)
+    # Of the networks; bfloat16 is faster where supported. The key has what the features depend on.
+    precision: Literal["float32", "bfloat16"] = setting(default="float32", in_key=False, shown=True)
+
     frame_step: Count = 1  # frames from the first to the last frame of a pair
     # last: crops come from the frame of the boxes; first: from the other one (anomalib).
     crop_frame: Literal["last", "first"] = "last"

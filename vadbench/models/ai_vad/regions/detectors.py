@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from vadbench.backbones.engines.runner import Runner
 from vadbench.backbones.weights_file import WeightsFile
 from vadbench.errors import ConfigError, nearest
 from vadbench.models.ai_vad.regions.region_set import RegionSet, on_grid, window
@@ -30,6 +31,15 @@ TORCHVISION = (
 )
 DETECTORS = (*TORCHVISION, "onnx", "none")
 
+# Parts whose inputs have few shapes, and how many of their rows run at once: frames, proposals, detections.
+_STATIC = {
+    "backbone": 1,
+    "rpn.head": 1,
+    "head": 1,
+    "roi_heads.box_head": 100,
+    "roi_heads.mask_head": 10,
+    "roi_heads.mask_predictor": 10,
+}
 _WITHOUT = "regions.detector=none finds moving foreground only and needs no weights."
 
 
@@ -80,6 +90,7 @@ class TorchvisionDetector:
         default is 0.7); R-CNN only.
     min_size, max_size: the frame is scaled so that its shorter side is ``min_size``, unless its longer side would pass
         ``max_size``.
+    runner: what runs the network's backbone and its heads.
     """
 
     def __init__(
@@ -93,6 +104,7 @@ class TorchvisionDetector:
         mask_threshold: float = 0.5,
         seed: int = 0,
         device: str = "cpu",
+        runner: Runner | None = None,
     ) -> None:
         if architecture not in TORCHVISION:
             raise ConfigError(
@@ -106,6 +118,7 @@ class TorchvisionDetector:
         self.mask_threshold = mask_threshold
         self.seed = seed
         self.device = device
+        self.runner = runner or Runner()
         self._network: torch.nn.Module | None = None
 
     def __call__(self, frames: np.ndarray) -> list[RegionSet]:
@@ -130,6 +143,7 @@ class TorchvisionDetector:
             "size": [self.min_size, self.max_size],
             "mask_threshold": self.mask_threshold,
             "torchvision": torchvision.__version__.split("+")[0],
+            **self.runner.spec(),
         }
 
     def weights(self) -> list[dict[str, Any]]:
@@ -162,6 +176,8 @@ class TorchvisionDetector:
                 max_size=self.max_size,
                 **options,
             )
+            parts = {path: rows for path, rows in _STATIC.items() if _has(self._network, path)}
+            self.runner.take(self._network, f"regions ({self.architecture})", parts)
         return self._network
 
     def _regions(self, found: dict[str, torch.Tensor], size: tuple[int, int]) -> RegionSet:
@@ -185,6 +201,7 @@ def build_detector(
     max_size: int = 1333,
     seed: int = 0,
     device: str = "cpu",
+    runner: Runner | None = None,
 ) -> Detector:
     """Return the detector called ``name`` (one of :data:`DETECTORS`); ConfigError if there is none."""
     if name == "none":
@@ -193,4 +210,10 @@ def build_detector(
         from vadbench.models.ai_vad.regions.yolox import OnnxDetector
 
         return OnnxDetector(weights, score_thresh)
-    return TorchvisionDetector(name, weights, score_thresh, nms_thresh, min_size, max_size, seed=seed, device=device)
+    return TorchvisionDetector(
+        name, weights, score_thresh, nms_thresh, min_size, max_size, seed=seed, device=device, runner=runner
+    )
+
+
+def _has(network: torch.nn.Module, path: str) -> bool:
+    return path in dict(network.named_modules())

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from vadbench.backbones.engines.runner import Runner
 from vadbench.backbones.imports import installed_version
 from vadbench.backbones.weights_file import WeightsFile, digest_of, obtain
 from vadbench.density.collecting import as_given
@@ -31,6 +32,7 @@ class DeepExtractor:
     color_order: "rgb"; or "bgr", which the official code feeds with statistics in RGB order.
     batch_size: crops at once; crops of several frames share a batch. It changes no result beyond rounding.
     crops: how a box becomes a crop.
+    runner: what runs the network.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class DeepExtractor:
         seed: int = 0,
         device: str = "cpu",
         crops: Cropping | None = None,
+        runner: Runner | None = None,
     ) -> None:
         if color_order not in ("rgb", "bgr"):
             raise ConfigError(f"Unknown colour order {color_order!r}. Available: rgb, bgr.")
@@ -52,6 +55,7 @@ class DeepExtractor:
         self.seed = seed
         self.device = device
         self.crops = crops or Cropping()
+        self.runner = runner or Runner()
         self._network: Any = None
 
     def __call__(self, frames: Any, boxes: Any, batch_size: int | None = None) -> Any:
@@ -95,6 +99,7 @@ class DeepExtractor:
             "color_order": self.color_order,
             "open_clip": installed_version("open_clip_torch"),
             **self.crops.spec(),
+            **self.runner.spec(),
         }
 
     def weights(self) -> list[dict[str, Any]]:
@@ -127,6 +132,7 @@ class DeepExtractor:
             with seeded(self.seed):
                 network = load(self.model, self.word, path)
             self._network = network.eval().requires_grad_(False).to(self.device)
+            self.runner.take(self._network, f"deep ({self.model})", {"visual": 1})
         return self._network
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vadbench.backbones.engines.runner import Runner
 from vadbench.backbones.weights_file import WeightsFile
 from vadbench.data.opencv import opencv_version
 from vadbench.errors import ConfigError, nearest
@@ -41,6 +42,7 @@ class FlowExtractor:
         official code (768 x 1024) do, so that x and y have different units where the aspect changes.
     updates: iterations of RAFT.
     preset: of DIS: "ultrafast", "fast" or "medium".
+    runner: what runs the networks.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class FlowExtractor:
         preset: str = "medium",
         seed: int = 0,
         device: str = "cpu",
+        runner: Runner | None = None,
     ) -> None:
         if method not in METHODS:
             raise ConfigError(f"flow.method: unknown method {method!r}. {nearest(method, METHODS)}")
@@ -68,6 +71,7 @@ class FlowExtractor:
         self.preset = preset
         self.seed = seed
         self.device = device if method in NETWORKS else "cpu"
+        self.runner = (runner or Runner()) if method in NETWORKS else None
         self._network: torch.nn.Module | None = None
         self._encoder: SharedEncoder | None = None
         self._dis = threading.local()
@@ -93,10 +97,10 @@ class FlowExtractor:
     def spec(self) -> dict[str, Any]:
         """Everything that the flow depends on; no network is built."""
         spec: dict[str, Any] = {"flow": self.method, "size": self.size, "rescale": self.rescale}
-        if self.method in NETWORKS:
+        if self.runner is not None:
             import torchvision
 
-            spec |= {"weights": self._identity(), "updates": self.updates}
+            spec |= {"weights": self._identity(), "updates": self.updates, **self.runner.spec()}
             return spec | {"torchvision": torchvision.__version__.split("+")[0]}
         if self.method == "dis":
             spec["preset"] = self.preset
@@ -123,6 +127,10 @@ class FlowExtractor:
             network: Any = torchvision_network(
                 self.method, self.word, self.seed, self.device, "flow", "flow.weights", _WITHOUT
             )
+            assert self.runner is not None
+            parts = ("feature_encoder", "context_encoder", "update_block", "mask_predictor")
+            there = {part: 1 for part in parts if getattr(network, part) is not None}
+            self.runner.take(network, f"flow ({self.method})", there)
             self._network = network
             self._encoder = SharedEncoder(lambda frames: network.feature_encoder(self._pixels(frames)))
         size = self._input_size(first.shape[1:3])

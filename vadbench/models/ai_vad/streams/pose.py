@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vadbench.backbones.engines.runner import Runner
 from vadbench.backbones.weights_file import WeightsFile
 from vadbench.density.collecting import as_given
 from vadbench.errors import ConfigError, nearest
@@ -23,6 +24,7 @@ N_KEYPOINTS = 17
 BOX_SCALES = ("xy", "yx")
 
 _ARCHITECTURE = "keypointrcnn_resnet50_fpn"
+_BOXES_AT_ONCE = 4
 _WITHOUT = "model.use_pose_features=false needs no keypoints."
 
 
@@ -37,6 +39,7 @@ class PoseExtractor:
     box_scale: factors that boxes follow the frame by: "xy": x by that of the width and y by that of the height; "yx":
         the other way round, as anomalib has it, which moves boxes by the rounding of the resized frame's sides (a
         thousandth of their coordinates at most, nothing where both factors are the same).
+    runner: what runs the network's backbone and its head.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class PoseExtractor:
         seed: int = 0,
         device: str = "cpu",
         box_scale: str = "xy",
+        runner: Runner | None = None,
     ) -> None:
         if box_scale not in BOX_SCALES:
             raise ConfigError(f"Unknown pose_box_scale {box_scale!r}. {nearest(box_scale, BOX_SCALES)}")
@@ -55,6 +59,7 @@ class PoseExtractor:
         self.seed = seed
         self.device = device
         self.box_scale = box_scale
+        self.runner = runner or Runner()
         self._network: torch.nn.Module | None = None
 
     def __call__(self, frames: Any, boxes: Any) -> Any:
@@ -87,11 +92,12 @@ class PoseExtractor:
         """Everything that the pose depends on beside frames and boxes; no network is built."""
         import torchvision
 
-        spec = {
+        spec: dict[str, Any] = {
             "pose": _ARCHITECTURE,
             "weights": self._identity(),
             "size": [self.min_size, self.max_size],
             "torchvision": torchvision.__version__.split("+")[0],
+            **self.runner.spec(),
         }
         return spec if self.box_scale == "xy" else {**spec, "box_scale": self.box_scale}
 
@@ -140,6 +146,8 @@ class PoseExtractor:
                 min_size=self.min_size,
                 max_size=self.max_size,
             )
+            heads = {"roi_heads.keypoint_head": _BOXES_AT_ONCE, "roi_heads.keypoint_predictor": _BOXES_AT_ONCE}
+            self.runner.take(self._network, f"pose ({_ARCHITECTURE})", {"backbone": 1, **heads})
         return self._network
 
 
