@@ -54,11 +54,11 @@ class Eager:
         return {layer: found[layer] for layer in self.calls}
 
     def exact(self) -> Eager:
-        """The same in 32-bit floats."""
+        """Return the same in 32-bit floats."""
         return Eager(self.module, self.calls, "float32")
 
     def identity(self) -> list[Any]:
-        """What it computes, beside the module and its weights, in a form that JSON can hold."""
+        """Return what it computes, beside the module and its weights, in a form that JSON can hold."""
         return list(self.calls.items())
 
 

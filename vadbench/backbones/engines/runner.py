@@ -47,7 +47,7 @@ class Runner:
         self.frames = training_frames
 
     def spec(self) -> dict[str, Any]:
-        """What outputs depend on: the precision where it is not float32, never the engine."""
+        """Return what outputs depend on: the precision where it is not float32, never the engine."""
         return {} if self.precision == "float32" else {"precision": self.precision}
 
     def take(self, network: nn.Module, what: str, parts: Mapping[str, int]) -> None:
@@ -116,7 +116,7 @@ class _Part:
         return tree_unflatten([output.float() for output in engine(*inputs).values()], returned)
 
     def _choose(self, inputs: Sequence[torch.Tensor], structure: Any) -> tuple[choice.Engine, Any] | None:
-        """What runs inputs like these, and the structure of what the module returns."""
+        """Return what runs inputs like these, and the structure of what the module returns."""
         import torch
         from torch.utils._pytree import tree_unflatten
 

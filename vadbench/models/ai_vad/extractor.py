@@ -103,7 +103,7 @@ class RegionAttributeExtractor:
         return all(takes(runner.asked, engine) for runner in self._runners())
 
     def _runners(self) -> list[Runner]:
-        """What runs the networks of the parts that are on, each once."""
+        """Return what runs the networks of the parts that are on, each once."""
         flow = self.flow if FeatureType.VELOCITY in self.features.streams else None
         parts = (self.regions.detector, flow, self.features.pose, self.features.deep)
         runners = [runner for part in parts if (runner := getattr(part, "runner", None)) is not None]
