@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from vadbench import registry
 if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores: more threads would wait for each other
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job; commands that tests start inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_NAME"):  # a test that wants one sets it
     os.environ.pop(name, None)
