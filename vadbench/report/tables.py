@@ -79,7 +79,7 @@ def format_rows(found: Sequence[Row], how: str, metrics: Sequence[str] | None) -
         text += f"\n{runs} not counted: the same seed again, or another seed of a method that does not use it.\n"
     if how == "markdown" and (mixed := [row for row in found if len(row.sources) > 1]):
         sources = "; ".join(dict.fromkeys(source for row in mixed for source in row.sources))
-        text += f"\n* seeds from several states of the source ({sources}); on_existing=same_code makes them alike.\n"
+        text += f"\n† seeds from several states of the source ({sources}); on_existing=same_code makes them alike.\n"
     return text
 
 
@@ -97,7 +97,7 @@ def _narrow(found: Sequence[Row], metrics: Sequence[str]) -> list[list[str]]:
     table = [header]
     for row in found:
         cells = [_shouted(key, row.names[key]) for key in names]
-        cells += [*row.settings.values(), row.data, f"{len(row.seeds)}{'*' * (len(row.sources) > 1)}"]
+        cells += [*row.settings.values(), row.data, f"{len(row.seeds)}{'†' * (len(row.sources) > 1)}"]
         cells += [_cell(row.metrics.get(name), len(row.seeds), name not in row.outside) for name in metrics]
         table.append(cells)
     return table

@@ -79,5 +79,5 @@ def test_a_row_whose_seeds_are_of_several_sources_is_marked(tmp_path: Path) -> N
     assert "*" not in format_rows(rows(folders), "markdown", None)
     edited(folders[1], source_digest="0" * 16)
     text = format_rows(rows(folders), "markdown", None)
-    assert "| 2* " in text and "* seeds from several states of the source" in text and "source 00000000" in text
+    assert "| 2† " in text and "† seeds from several states of the source" in text and "source 00000000" in text
     assert "source 00000000" in format_rows(rows(folders), "csv", None)
