@@ -29,8 +29,8 @@ def linked(run: Path) -> None:
 
 
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
-    "no record": (emptied("run.json"), "run.json is empty or not JSON"),
-    "another record": (lambda run: (run / "run.json").write_text("[]"), "run.json holds no record of a run"),
+    "no record": (emptied("run.json"), "run.json: it is no JSON that can be read"),
+    "another record": (lambda run: (run / "run.json").write_text("[]"), "run.json: it holds no mapping"),
     "no configuration": (emptied("config.yaml"), "config.yaml has 0 bytes, not "),
     "no scores": (lambda run: (run / "scores.parquet").unlink(), "scores.parquet is missing"),
     "empty scores": (emptied("scores.parquet"), "scores.parquet has 0 bytes, not "),
@@ -126,7 +126,7 @@ def test_what_the_run_itself_wrote_is_listed_and_nothing_else(results: Path) -> 
     assert damage(first, digests=True) is None
 
 
-@pytest.mark.parametrize("name", ["../other/run.json", "/etc/hostname", "", "a\0b"])
+@pytest.mark.parametrize("name", ["../other/run.json", "/etc/hostname", ""])
 def test_a_list_that_leads_out_of_the_folder_is_damage(results: Path, name: str) -> None:
     first, _ = runs(results)
     record = json.loads((first / "run.json").read_text())

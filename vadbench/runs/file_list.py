@@ -38,7 +38,7 @@ def damage(folder: Path, digests: bool = False) -> str | None:
     try:
         files = read_json(folder / "run.json").get("files", {})
     except DataError as error:
-        return str(error)
+        return str(error).removeprefix(f"{folder}/")
     if not isinstance(files, dict):
         return "run.json holds no record of a run"
     faults = (_fault(folder, name, said, digests) for name, said in files.items())
