@@ -23,7 +23,7 @@ from vadbench.data.readers.image_folder import ImageFolder
 from vadbench.data.readers.source import ArraySource
 from vadbench.data.readers.video_file import VideoFile
 from vadbench.density.base import BaseDensityEstimator
-from vadbench.evaluation.compute import RESULT_VERSION, evaluate
+from vadbench.evaluation import RESULT_VERSION, evaluate
 from vadbench.evaluation.protocols.protocol import apply, load_protocol, protocol_names
 from vadbench.experiment.fit_and_score import score_dataset
 from vadbench.models.registry import build

@@ -137,6 +137,7 @@ def test_both_installed_from_wheels(reference: Found, package: Path, tmp_path: P
     assert found(work / "single") == {0: reference[0]} and found(work / "sweep") == reference
 
 
+@pytest.mark.slow
 def test_a_worker_of_another_machine_takes_the_files_from_the_sweep(reference: Found, tmp_path: Path) -> None:
     """As a task of Slurm or Ray, whose environment is not that of the command."""
     results = tmp_path / "results"

@@ -72,9 +72,9 @@ NETWORK = "backbone=x3d_s backbone.weights=random backbone.size=[32,32] backbone
     "method",
     [
         "model=position",
-        "model=frame_difference protocol=gaussian",
+        pytest.param("model=frame_difference protocol=gaussian", marks=pytest.mark.slow),
         "model=fuvas backbone=flow_grid",
-        f"model=fuvas {NETWORK} model.layer=blocks.1",
+        pytest.param(f"model=fuvas {NETWORK} model.layer=blocks.1", marks=pytest.mark.slow),
     ],
 )
 def test_a_finished_run_is_found_without_what_made_it(words, method, tmp_path):

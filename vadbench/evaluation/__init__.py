@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from vadbench.evaluation.protocols.card import format_card, protocol_card
     from vadbench.evaluation.protocols.protocol import apply, load_protocol, load_protocols, protocol_names
 
+RESULT_VERSION = 1
+"""Raised when a metric, an interval or a baseline changes at the same scores and labels; part of a run's key."""
+
 __all__ = [
     "DetectionDelay",
     "Evaluation",

@@ -39,9 +39,6 @@ from vadbench.evaluation.protocols.protocol import (
     named,
 )
 
-RESULT_VERSION = 1
-"""Raised when a metric, an interval or a baseline changes at the same scores and labels; part of a run's key."""
-
 
 @dataclass(frozen=True)
 class Evaluation:

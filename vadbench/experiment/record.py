@@ -17,7 +17,7 @@ from vadbench.config.defaults import without_written_out
 from vadbench.config.parts import PartConfig, defaults
 from vadbench.config.schema import PARTS, DatasetConfig, RunConfig, without
 from vadbench.data.video import Dataset, Video
-from vadbench.evaluation.compute import RESULT_VERSION
+from vadbench.evaluation import RESULT_VERSION
 from vadbench.evaluation.protocols.protocol import effective, named
 from vadbench.models.base import Detector, VideoScores
 from vadbench.runs.provenance import made_by
