@@ -56,9 +56,9 @@ def test_a_sweep_with_two_workers_gives_the_scores_of_single_runs(
     words: list[str], plugins: list[str], kinds: list[str], tmp_path: Path
 ) -> None:
     common = [*words, "tracking=none", "runtime.threads=1"]
-    assert main([*load(*plugins), *common, f"results={tmp_path / 'single'}"]) == 0
-    assert main([*common, "seed=1", f"results={tmp_path / 'single'}", *load(*plugins)]) == 0
-    sweep = ["-m", *common, "seed=0,1", "launcher.jobs=2", f"results={tmp_path / 'sweep'}"]
+    assert main([*load(*plugins), *common, "dataset.max_frames=24", f"results={tmp_path / 'single'}"]) == 0
+    assert main([*common, "dataset.max_frames=32", f"results={tmp_path / 'single'}", *load(*plugins)]) == 0
+    sweep = ["-m", *common, "dataset.max_frames=24,32", "launcher.jobs=2", f"results={tmp_path / 'sweep'}"]
     assert main([*sweep, *load(*plugins)]) == 0
     assert scores(tmp_path / "single") == scores(tmp_path / "sweep") and len(scores(tmp_path / "sweep")) == 2
     (work,) = (tmp_path / "sweep" / "sweeps").glob("*/work.json")
