@@ -19,7 +19,7 @@ DATA = ["dataset=synthetic", "dataset.n_train=1", "dataset.n_test=1", "dataset.n
 
 
 def words_of(points: int, root: Path) -> list[str]:
-    """Return the words of a sweep of so many points: two methods, each under half as many widths of smoothing."""
+    """Return the overrides of a sweep of so many points: two methods, each under half as many widths of smoothing."""
     widths = (f"[{{kind:gaussian,sigma:{1 + number / 100:.2f}}}]" for number in range(points // len(MODELS)))
     steps = f"protocol.steps={','.join(widths)}"
     return [f"model={','.join(MODELS)}", *DATA, f"dataset.root={root}", "protocol=gaussian", steps]

@@ -25,11 +25,11 @@ class Setting:
 
 
 class Grid:
-    """Composes one point after the other.
+    """Points, composed one after the other.
 
     Hydra applies ``key=value`` to what it has composed from everything else: the next point of the same groups is the
     same configuration with its own values in it. Where any other word differs (a group, ``+key``, a mapping, an
-    interpolation, a key that two words set), it composes anew.
+    interpolation, a key that two overrides set), it composes anew.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Grid:
         return shared.changed(words, {one.key: one.value for one in settings.values()}).values()
 
     def _set_once(self, words: Sequence[str]) -> dict[str, Setting]:
-        """Return the words that set a key which no other word sets, neither itself nor a key above or below it."""
+        """Return the overrides that set a key which no other sets, neither itself nor a key above or below it."""
         keys = {word: _key(word) for word in words if not _chooses(word, words)}
         found = {}
         for word, key in keys.items():

@@ -23,6 +23,7 @@ from vadbench.data.video import Dataset
 from vadbench.errors import ConfigError, DataError, StoreError, VadbenchError
 from vadbench.evaluation.own_objects import has_spec, identity
 from vadbench.evaluation.protocols.protocol import effective
+from vadbench.experiment.allocator import release_freed_memory
 from vadbench.experiment.evaluate_run import assess, assess_scenes
 from vadbench.experiment.fit_and_score import Scored, maps_on_disk, score_dataset, timed
 from vadbench.experiment.record import (
@@ -101,6 +102,7 @@ def run(
         run(compose(["model=position", "dataset=synthetic"]), evaluator=share).record["metrics"]
     """
     started = time.perf_counter()
+    release_freed_memory()  # what an earlier run of this process freed is no part of this one
     forget_peak_memory()
     check_device(config.runtime.device)
     given = {"post_processor": post_processor, "evaluator": evaluator, "visualizer": visualizer}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from vadbench.store.arrays import lowered, precisions
 from vadbench.store.entry import Entry
 from vadbench.store.faults import explained
 from vadbench.store.key import derived_key, feature_key
+from vadbench.store.made import Made, checked
 from vadbench.store.prune import prune
 from vadbench.store.remote import Remote, is_remote, local_copy
 from vadbench.store.spool import Spool, spool
@@ -79,30 +80,6 @@ def _of_source(store: Store, extractor: Extractor, video: Video, video_digest: s
     return store.get(source, video, video_digest) if source is not None else {}
 
 
-class _Made:
-    """An extractor whose outputs for one video exist already."""
-
-    def __init__(self, extractor: Extractor, made: Mapping[str, Features]) -> None:
-        self.outputs = extractor.outputs
-        self._made = made
-
-    def prepare(self, train: Sequence[Video]) -> None:
-        """Nothing to prepare."""
-
-    def extract(self, video: Video, wanted: Sequence[str], have: Mapping[str, Features]) -> dict[str, Features]:
-        return {name: self._made[name] for name in wanted}
-
-
-def checked(made: Mapping[str, Features], wanted: list[str], video: Video) -> None:
-    """StoreError if an extractor did not return what it was asked for."""
-    absent = [name for name in wanted if name not in made]
-    if absent:
-        raise StoreError(
-            f"The extractor returned {sorted(made)} for video {video.id}, but {absent} was asked for. "
-            "extract() must return every output named in wanted."
-        )
-
-
 def _check_dtype(dtype: str) -> None:
     if dtype not in DTYPES:
         raise StoreError(f"store.dtype={dtype!r} is not a storage precision. Available: {', '.join(DTYPES)}.")
@@ -151,7 +128,7 @@ class MemoryStore:
 
     def put(self, extractor: Extractor, video: Video, made: Mapping[str, Features]) -> None:
         """Take in the outputs of ``extractor`` for ``video`` that are not there yet."""
-        self.get(_Made(extractor, made), video)
+        self.get(Made(extractor, made), video)
 
     def engine(self, key: str) -> str:
         """As :meth:`FeatureStore.engine`."""
@@ -235,7 +212,7 @@ class FeatureStore:
 
     def put(self, extractor: Extractor, video: Video, made: Mapping[str, Features]) -> None:
         """Take in the outputs of ``extractor`` for ``video`` that are not there yet."""
-        self.get(_Made(extractor, made), video)
+        self.get(Made(extractor, made), video)
 
     def stored(self, extractor: Extractor, video: Video, output: str) -> Features | None:
         """One output of ``extractor`` for ``video`` if it is there; nothing is extracted."""

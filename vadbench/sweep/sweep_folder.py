@@ -182,9 +182,10 @@ class SweepFolder:
             "mirrored": mirrored,
             "points": list(rows),
         }
-        if record != old:
+        path, text = self.path / "sweep.json", json.dumps(record, indent=1)
+        if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != text:
             self.path.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.path / "sweep.json", json.dumps(record, indent=1))
+            write_atomically(path, text)
 
     def note(self, text: str) -> None:
         """Add a line to the log."""

@@ -18,7 +18,7 @@ BASE = ["model=fuvas", "dataset=synthetic", "backbone=flow_grid"]
 
 @pytest.fixture
 def composed(monkeypatch) -> list[list[str]]:
-    """The words that Hydra was asked to compose."""
+    """The overrides that Hydra was asked to compose."""
     asked: list[list[str]] = []
     real = module.composition
     monkeypatch.setattr(module, "composition", lambda words: asked.append(list(words)) or real(words))
@@ -34,7 +34,7 @@ def outcome(make, words) -> object:
 
 @cache
 def by_hydra(words: tuple[str, ...]) -> object:
-    """What Hydra composes from the words, or its message."""
+    """What Hydra composes from the overrides, or its message."""
     return outcome(compose_values, words)
 
 

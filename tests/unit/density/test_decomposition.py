@@ -16,6 +16,7 @@ from sklearn.decomposition import PCA
 from vadbench.density import decomposition, spectrum
 from vadbench.density.decomposition import Decomposition, count_components, decompose
 from vadbench.density.device import Cpu, Gpu
+from vadbench.errors import DataError
 
 
 def matrix(n: int, d: int, seed: int = 0, offset: float = 3.0) -> np.ndarray:
@@ -298,7 +299,7 @@ def test_the_block_size_changes_nothing_that_matters(block: int) -> None:
 
 
 def test_what_can_not_be_decomposed_is_refused() -> None:
-    with pytest.raises(ValueError, match="two rows"):
+    with pytest.raises(DataError, match="at least 2 training samples and got 1"):
         decompose([matrix(1, 5)], 0.9)
     bad = matrix(5, 9)
     bad[2, 3] = np.nan

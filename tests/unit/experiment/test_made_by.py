@@ -1,4 +1,4 @@
-"""What made a run beside its key: recorded, said where it differs, marked in tables, and made again on request."""
+"""What made a run beside its key: recorded, said where it differs, marked in tables, and recomputed on request."""
 
 from __future__ import annotations
 

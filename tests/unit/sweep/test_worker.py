@@ -125,7 +125,7 @@ def sweep_of_two(tmp_path):
     """Two points whose work is written, not done: (sweep, folder)."""
     words = ["model=position", "dataset=synthetic", f"dataset.root={tmp_path / 'data'}", "dataset.n_frames=24"]
     words += ["dataset.n_train=1", "dataset.n_test=1", "dataset.size=[48,64]", "tracking=none"]
-    words += ["seed=0,1", f"results={tmp_path}"]
+    words += ["protocol=raw,gaussian", f"results={tmp_path}"]
     sweep = Sweep(words, expand(words))
     sweep.since = sweep.folder.begin()
     sweep.folder.write_work(sweep._work(sweep.items, jobs=1, retry=False))
@@ -137,7 +137,7 @@ def test_a_worker_runs_what_was_composed_before_and_composes_nothing(sweep_of_tw
     work_in(str(sweep_of_two.folder.path), 0, 1)
     assert [folder.complete for folder in sweep_of_two.folders] == [True, True]
     said = [yaml.safe_load((folder.path / "config.yaml").read_text()) for folder in sweep_of_two.folders]
-    assert [one["seed"] for one in said] == [0, 1]
+    assert [one["protocol"]["name"] for one in said] == ["raw", "gaussian"]
     assert [one["evaluation"]["pixels"] for one in said] == ["histogram"] * 2
 
 

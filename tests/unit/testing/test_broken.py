@@ -97,7 +97,7 @@ BROKEN = [
     (
         "model",
         "self.extractor, self.density = Histograms(config.bins), run.density",
-        "self.extractor, self.density = Histograms(config.bins * run.batch_size), run.density",
+        "self.extractor, self.density = Histograms(config.bins * (run.batch_size or 1)), run.density",
         "depends on the batch size (runtime.batch_size)",
     ),
     ("model", HISTOGRAM, f'features["histogram"]["histogram"][0] = 1; {HISTOGRAM}', "changes its inputs: the features"),

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import tempfile
 from pathlib import Path
 
 from vadbench.backbones.engines.eager import Eager
 from vadbench.backbones.imports import installed_version
+from vadbench.files import cache_folder
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +32,7 @@ def place(eager: Eager, shapes: list[list[int]], mark: str) -> Path:
     for name, tensor in eager.module.state_dict().items():
         text.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         text.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "vadbench" / "networks" / f"{text.hexdigest()[:32]}.openvino"
+    return cache_folder() / "vadbench" / "networks" / f"{text.hexdigest()[:32]}.openvino"
 
 
 def read(path: Path) -> tuple[bytes, bytes] | None:

@@ -31,8 +31,12 @@ class ImageMasks:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(H, W) of every mask, by the header of the first."""
-        return self._source.size
+        """(H, W) of every mask: by the header of the first, which is decoded where its header is not sound."""
+        header = next(self._source.headers())
+        if isinstance(header, Fault) or header[0] * header[1] > self._policy.max_pixels:
+            height, width = self[0].shape
+            return height, width
+        return header
 
     def digest(self) -> str:
         """Hex SHA-256 of the files' bytes, in order."""

@@ -392,10 +392,5 @@ def common(model: ClipKeys, run: ModelRun) -> dict[str, Any]:
     """Return the arguments of the detector that every method on clip features takes from its configuration."""
     names = [key.name for key in fields(ClipKeys) if key.name not in ("name", "heatmap_frames")]
     keys = {name: getattr(model, name) for name in names}
-    return {
-        "backbone": run.config.backbone,
-        "seed": run.seed,
-        "device": run.device,
-        "batch_size": run.batch_size,
-        **keys,
-    }
+    how = {"seed": run.seed, "device": run.device, "batch_size": run.batch_size}
+    return {"backbone": run.config.backbone, **how, **keys}
